@@ -1,0 +1,42 @@
+package signing
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"signpath/internal/service/keys"
+	"signpath/internal/service/model"
+	"signpath/internal/wire"
+)
+
+// awayRing is a ring whose one token is away.
+type awayRing struct{ KeyRing }
+
+func (awayRing) Signer(context.Context, model.Key) (keys.Signer, error) {
+	return nil, &keys.UnavailableError{Store: "hsm:main", Reason: "the token was pulled", RetryAfter: 7 * time.Second}
+}
+
+// A token that is away is a 503 that says when to come back; what happened is
+// for the audit log only.
+func TestKeyStoreAway(t *testing.T) {
+	w := newWorld(t, false)
+	w.service.Keys = awayRing{w.ring}
+	_, err := w.service.Sign(t.Context(), w.request("p256"))
+	var p *wire.Problem
+	if !errors.As(err, &p) || p.Status != http.StatusServiceUnavailable || p.RetryAfter != 7*time.Second || strings.Contains(p.Detail, "pulled") {
+		t.Errorf("%v, %+v", err, p)
+	}
+	list := w.entries()
+	if len(list) != 2 || list[0].Event.Type != EntryIntent || list[1].Event.Type != EntryFailed {
+		t.Fatalf("%d entries", len(list))
+	}
+	var d struct{ Error string }
+	if err := json.Unmarshal(list[1].Event.Data, &d); err != nil || !strings.Contains(d.Error, "the token was pulled") {
+		t.Errorf("%+v %v", d, err)
+	}
+}
