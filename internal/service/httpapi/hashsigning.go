@@ -1,0 +1,143 @@
+package httpapi
+
+import (
+	"encoding/base64"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+
+	"signpath/internal/service/requests"
+	"signpath/internal/service/signing"
+	"signpath/internal/wire"
+)
+
+// submit is the classic form: POST SigningRequests and
+// SigningRequests/SubmitWithArtifact. With IsFastSigningRequest=true the answer
+// is the payload with its signature; without, the ID of an asynchronous request.
+func (a *api) submit(x *exchange) error {
+	body, err := x.requestBody()
+	if err != nil {
+		return err
+	}
+	s, err := wire.ReadSubmission(x.r.Header.Get("Content-Type"), body)
+	if err != nil {
+		return err
+	}
+	if s.Asynchronous != nil {
+		return a.withRequests(func(r *requests.Service, x *exchange) error {
+			return a.submitAsynchronous(r, x, s, wire.SubmitWithArtifact)
+		})(x)
+	}
+	h, err := wire.ParsePayload(s.Artifact)
+	if err != nil {
+		return err
+	}
+	result, err := a.sign(x, signing.Request{
+		ProjectSlug:               s.ProjectSlug,
+		SigningPolicySlug:         s.SigningPolicySlug,
+		ArtifactConfigurationSlug: s.ArtifactConfigurationSlug,
+		Description:               s.Description,
+		Hash:                      h,
+	})
+	if err != nil {
+		return err
+	}
+	answer := wire.NewPayload(*h)
+	answer.Signature = base64.StdEncoding.EncodeToString(result.Signature)
+	answer.SigningRequestID, answer.WebLink, answer.KeyVersion = result.SigningRequestID, result.WebLink, result.KeyVersion
+	return x.json(http.StatusOK, answer)
+}
+
+// signHash is the newer form: POST SigningRequests/SignHash.
+func (a *api) signHash(x *exchange) error {
+	if err := checkJSONType(x.r.Header.Get("Content-Type")); err != nil {
+		return err
+	}
+	body, err := x.requestBody()
+	if err != nil {
+		return err
+	}
+	data, err := io.ReadAll(body)
+	if err != nil {
+		return err
+	}
+	var r wire.SignHashRequest
+	if err := wire.DecodeJSON(data, &r); err != nil {
+		return wire.Field("", "The request cannot be read: "+err.Error()+".")
+	}
+	h, err := r.Check()
+	if err != nil {
+		return err
+	}
+	result, err := a.sign(x, signing.Request{
+		ProjectSlug:               r.ProjectSlug,
+		SigningPolicySlug:         r.SigningPolicySlug,
+		ArtifactConfigurationSlug: r.ArtifactConfigurationSlug,
+		Description:               r.Description,
+		Hash:                      h,
+	})
+	if err != nil {
+		return err
+	}
+	return x.json(http.StatusOK, wire.SignHashAnswer{
+		SigningRequestID:  result.SigningRequestID,
+		WebLink:           result.WebLink,
+		HashSigningData:   wire.HashOnly{Hash: r.HashSigningData.Hash},
+		HashSigningResult: wire.HashSigningResult{Signature: base64.StdEncoding.EncodeToString(result.Signature)},
+		KeyVersion:        result.KeyVersion,
+	})
+}
+
+// sign adds what both forms share. The token goes along, because the signing
+// service checks it again against the snapshot that the signature is recorded with.
+func (a *api) sign(x *exchange, r signing.Request) (*signing.Result, error) {
+	r.OrganizationID, r.Authorization, r.Caller = x.organizationID, x.authorization(), x.caller
+	key, err := idempotencyKey(x.r.Header)
+	if err != nil {
+		return nil, err
+	}
+	once := func() (*signing.Result, error) { return a.Signing.Sign(x.r.Context(), r) }
+	if key == "" {
+		return once()
+	}
+	result, replayed, err := a.replays.do(x.r.Context(), replayID(x.principal.Token.ID, key), fingerprint(&r), once)
+	if !replayed {
+		return result, err
+	}
+	// Whoever may not sign any more gets no remembered signature either: the
+	// signing service says why.
+	if len(a.Signing.MySigningPolicies(x.principal, r.ProjectSlug, r.SigningPolicySlug)) == 0 {
+		return once()
+	}
+	x.w.Header().Set(replayedHeader, "true")
+	return result, nil
+}
+
+// requestBody is the bounded body of a request; reading past the bound gives *http.MaxBytesError.
+func (x *exchange) requestBody() (io.Reader, error) {
+	if e := x.r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
+		return nil, wire.NewProblem(http.StatusUnsupportedMediaType, "Request bodies must not be compressed; leave Content-Encoding out.")
+	}
+	if x.r.ContentLength > maxBody {
+		return nil, &http.MaxBytesError{Limit: maxBody}
+	}
+	return bodyReader{http.MaxBytesReader(x.w.ResponseWriter, x.r.Body, maxBody), &x.bodyCut}, nil
+}
+
+var errNotJSON = errors.New("the Content-Type is not JSON")
+
+// checkJSONType accepts application/json, application/*+json and text/json, in UTF-8.
+func checkJSONType(contentType string) error {
+	mediaType, params, err := mime.ParseMediaType(contentType)
+	known := mediaType == "application/json" || mediaType == "text/json" ||
+		strings.HasPrefix(mediaType, "application/") && strings.HasSuffix(mediaType, "+json")
+	if err != nil || !known {
+		return errNotJSON
+	}
+	if charset, ok := params["charset"]; ok && !strings.EqualFold(charset, "utf-8") && !strings.EqualFold(charset, "utf8") {
+		return wire.NewProblem(http.StatusUnsupportedMediaType, "JSON must be UTF-8 here.")
+	}
+	return nil
+}
