@@ -1,0 +1,5 @@
+//go:build !linux && !darwin && !windows
+
+package remote
+
+func osVersion() string { return "" }

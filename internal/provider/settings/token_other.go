@@ -1,0 +1,10 @@
+//go:build !windows
+
+package settings
+
+import "errors"
+
+var errWindowsOnly = errors.New("the forms encrypted: and registry: exist on Windows only; give the plain token here")
+
+func decryptToken(string) (string, error)  { return "", errWindowsOnly }
+func registryToken(string) (string, error) { return "", errWindowsOnly }
