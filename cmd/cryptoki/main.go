@@ -1,0 +1,59 @@
+// Command cryptoki is the Go half ("core") of the PKCS #11 module
+// libSignPath.Cryptoki.so. It is built with -buildmode=c-shared and carried by
+// the C half in shim/, which is what a host loads; shim/port.h describes the
+// line between the two.
+//
+// This package turns C memory into Go values and back and decides nothing: all
+// behaviour is in internal/provider/cryptoki.
+//
+// One goroutine takes calls out of the queue (serve). It answers from memory at
+// once. Whatever may use the network, take long or wait for another call runs in
+// a goroutine of its own, so that the queue never stands still.
+package main
+
+// #cgo CFLAGS: -I${SRCDIR}/shim
+// #include "port.h"
+// #include "functions.h"
+// #include <sys/auxv.h>
+import "C"
+
+import (
+	"io"
+	"log"
+	"runtime"
+	"runtime/debug"
+	"time"
+	"unsafe"
+
+	"signpath/internal/buildinfo"
+	"signpath/internal/provider/cryptoki"
+)
+
+// sp_core_start is all that the shim looks up. It runs in a throw-away thread
+// of the shim with every signal blocked, once per copy of the core.
+//
+//export sp_core_start
+func sp_core_start(port *C.struct_sp_port) C.int {
+	// A client needs one thread for calls and one for the network; more would
+	// only be more threads in somebody else's process.
+	runtime.GOMAXPROCS(2)
+	// The first timer opens the poller's two descriptors. Now, while the shim
+	// knows that there are some: without them, Go would end the process.
+	time.AfterFunc(time.Hour, func() {}).Stop()
+	// The standard library's own complaints would go to the host's standard error.
+	log.SetOutput(io.Discard)
+	b := &bridge{module: cryptoki.New(cryptoki.Options{
+		Version: buildinfo.Version(), ULongSize: int(unsafe.Sizeof(C.ulong(0))), Privileged: C.getauxval(C.AT_SECURE) != 0,
+	})}
+	go func() {
+		// A pointer of the host's that leads nowhere becomes a panic, and so an
+		// error code; without this, Go would end the process.
+		debug.SetPanicOnFault(true)
+		for {
+			b.serve(C.sp_next(port)) // sleeps in C; one thread for all callers
+		}
+	}()
+	return C.SP_VERSION
+}
+
+func main() {}
