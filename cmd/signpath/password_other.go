@@ -1,0 +1,11 @@
+//go:build !linux && !darwin
+
+package main
+
+import (
+	"errors"
+	"os"
+)
+
+// hideInput is for terminals of Unix; elsewhere the password comes from a file.
+func hideInput(*os.File) (restore func(), err error) { return nil, errors.ErrUnsupported }
