@@ -1,0 +1,101 @@
+package main
+
+import (
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"sync/atomic"
+	"time"
+)
+
+// startUp is the time from starting the service, whose keys exist, to the first signature.
+func (b *bench) startUp() error {
+	var v []float64
+	for range *rounds {
+		b.service.stop()
+		begin := time.Now()
+		if _, err := b.service.start(); err != nil {
+			return err
+		}
+		c, err := b.service.client()
+		if err != nil {
+			return err
+		}
+		if err := b.service.sign(c, "p256"); err != nil {
+			return err
+		}
+		v = append(v, float64(time.Since(begin).Microseconds())/1000)
+	}
+	figure("start of the service to its first signature (aim: 1000 ms)", median(v), "ms")
+	return nil
+}
+
+// requests counts what one pkcs11-tool --sign asks of the service.
+func (b *bench) requests() error {
+	target, err := url.Parse(b.service.vars["SIGNPATH_API_URL"])
+	if err != nil {
+		return err
+	}
+	c, err := b.service.client()
+	if err != nil {
+		return err
+	}
+	var requests, connections atomic.Int32
+	proxy := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		requests.Add(1)
+		(&httputil.ReverseProxy{Transport: c.Transport, Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(&url.URL{Scheme: target.Scheme, Host: target.Host}) }}).ServeHTTP(w, r)
+	}))
+	proxy.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			connections.Add(1)
+		}
+	}
+	proxy.Start()
+	defer proxy.Close()
+	env := b.service.env("SIGNPATH_API_URL=" + proxy.URL + target.Path)
+	if _, err := b.signOnce(env, module(), "CONFIG", "p256"); err != nil {
+		return err
+	}
+	figure("requests of one pkcs11-tool --sign (aim: 2)", float64(requests.Load()), "")
+	figure("connections of one pkcs11-tool --sign (aim: 1)", float64(connections.Load()), "")
+	return nil
+}
+
+// delay is what the relay adds each way; two of them are a round trip.
+const delay = 25 * time.Millisecond
+
+// roundTrips counts how often one pkcs11-tool --sign waits for the network: the
+// time that a long way adds, in round trips of that way.
+func (b *bench) roundTrips() error {
+	target, err := url.Parse(b.service.vars["SIGNPATH_API_URL"])
+	if err != nil {
+		return err
+	}
+	r, err := newRelay(target.Host, delay)
+	if err != nil {
+		return err
+	}
+	defer r.close()
+	_, port, err := net.SplitHostPort(r.address())
+	if err != nil {
+		return err
+	}
+	far := *target
+	far.Host = net.JoinHostPort(target.Hostname(), port) // the certificate's name
+	var added []float64
+	for range *rounds * 3 {
+		near, err := b.signOnce(b.service.env(), module(), "CONFIG", "p256")
+		if err != nil {
+			return err
+		}
+		t, err := b.signOnce(b.service.env("SIGNPATH_API_URL="+far.String()), module(), "CONFIG", "p256")
+		if err != nil {
+			return err
+		}
+		added = append(added, (t-near)*float64(time.Millisecond)/float64(2*delay))
+	}
+	figure("round trips of one pkcs11-tool --sign (aim: at most 4.2)", median(added), "")
+	return nil
+}
