@@ -248,6 +248,18 @@ func (s *Service) read(ctx context.Context) (*view, error) {
 	return newView(cfg), nil
 }
 
+// readOrganization is read for what lists the objects of one organization; ref
+// names it.
+func (s *Service) readOrganization(ctx context.Context, ref string) (*view, *model.Organization, error) {
+	v, err := s.read(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	in := newInput()
+	org := v.organization(in, ref)
+	return v, org, in.err()
+}
+
 // config gives the present configuration, which is read again only when its
 // version has changed.
 func (s *Service) config(ctx context.Context) (*model.Config, error) {

@@ -383,13 +383,8 @@ type Certificates struct {
 // ListCertificates lists the certificates of an organization.
 func (s *Service) ListCertificates(ctx context.Context, _ Call, request OrganizationReference) (Certificates, error) {
 	out := Certificates{Items: []Certificate{}}
-	v, err := s.read(ctx)
+	v, org, err := s.readOrganization(ctx, request.Organization)
 	if err != nil {
-		return out, err
-	}
-	in := newInput()
-	org := v.organization(in, request.Organization)
-	if err := in.err(); err != nil {
 		return out, err
 	}
 	for i := range v.cfg.Certificates {

@@ -114,13 +114,8 @@ type UserGroups struct {
 // ListUserGroups lists the groups of an organization with their members.
 func (s *Service) ListUserGroups(ctx context.Context, _ Call, request OrganizationReference) (UserGroups, error) {
 	out := UserGroups{Items: []UserGroup{}}
-	v, err := s.read(ctx)
+	v, org, err := s.readOrganization(ctx, request.Organization)
 	if err != nil {
-		return out, err
-	}
-	in := newInput()
-	org := v.organization(in, request.Organization)
-	if err := in.err(); err != nil {
 		return out, err
 	}
 	for i := range v.cfg.UserGroups {

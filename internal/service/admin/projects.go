@@ -94,13 +94,8 @@ type Projects struct {
 // ListProjects lists the projects of an organization.
 func (s *Service) ListProjects(ctx context.Context, _ Call, request OrganizationReference) (Projects, error) {
 	out := Projects{Items: []Project{}}
-	v, err := s.read(ctx)
+	v, org, err := s.readOrganization(ctx, request.Organization)
 	if err != nil {
-		return out, err
-	}
-	in := newInput()
-	org := v.organization(in, request.Organization)
-	if err := in.err(); err != nil {
 		return out, err
 	}
 	for i := range v.cfg.Projects {

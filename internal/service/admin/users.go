@@ -158,13 +158,8 @@ type Users struct {
 // ListUsers lists the users of an organization.
 func (s *Service) ListUsers(ctx context.Context, _ Call, request OrganizationReference) (Users, error) {
 	out := Users{Items: []User{}}
-	v, err := s.read(ctx)
+	v, org, err := s.readOrganization(ctx, request.Organization)
 	if err != nil {
-		return out, err
-	}
-	in := newInput()
-	org := v.organization(in, request.Organization)
-	if err := in.err(); err != nil {
 		return out, err
 	}
 	for i := range v.cfg.Users {
