@@ -61,8 +61,8 @@ windows_samples() {
 	need_zig
 	local cc=("$zig" cc -target x86_64-windows-gnu -O1 -s -nostdlib -Wall -Wextra -Werror '-Wl,--entry=start')
 	mkdir -p build/samples
-	"${cc[@]}" e2e/samples/hello.c -o build/samples/hello.exe -lkernel32 &&
-		"${cc[@]}" -shared e2e/samples/answer.c -o build/samples/answer.dll
+	"${cc[@]}" e2e/rig/testdata/hello.c -o build/samples/hello.exe -lkernel32 &&
+		"${cc[@]}" -shared e2e/rig/testdata/answer.c -o build/samples/answer.dll
 }
 
 # seconds since the script began
