@@ -262,13 +262,19 @@ func escape(b []byte) (rune, bool) {
 // DecodeBase64 reads standard base64 with padding (RFC 4648 section 4) and
 // nothing else: no line breaks, no white space, no URL alphabet, no non-zero
 // trailing bits.
-func DecodeBase64(s string) ([]byte, error) {
-	if strings.ContainsAny(s, "\r\n") {
+func DecodeBase64(s string) ([]byte, error) { return decodeBase64([]byte(s)) }
+
+// strictBase64 refuses non-zero trailing bits.
+var strictBase64 = base64.StdEncoding.Strict()
+
+func decodeBase64(text []byte) ([]byte, error) {
+	if bytes.IndexByte(text, '\r') >= 0 || bytes.IndexByte(text, '\n') >= 0 {
 		return nil, errors.New("base64 with line breaks, which are not allowed")
 	}
-	b, err := base64.StdEncoding.Strict().DecodeString(s)
+	b := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
+	n, err := strictBase64.Decode(b, text)
 	if err != nil {
 		return nil, errors.New("not standard base64 with padding")
 	}
-	return b, nil
+	return b[:n], nil
 }

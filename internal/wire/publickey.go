@@ -3,6 +3,7 @@ package wire
 import (
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/x509"
@@ -46,13 +47,19 @@ const (
 	maxRSABits = 16384
 )
 
-// PublicKey is the policy's key, *rsa.PublicKey or *ecdsa.PublicKey. It comes
+// ed25519Bits is what a certificate with such a key has as its size (RFC 8032 section 5.1).
+const ed25519Bits = 256
+
+// PublicKey is the policy's key, *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey. It comes
 // from rsaParameters or ecParameters, publicKeyBytes, certificateBytes, the
 // first that is present; all that are present must agree with each other, with
 // keyType and with keySizeInBits.
 func (p *SigningPolicy) PublicKey() (crypto.PublicKey, error) {
-	isRSA, isEC := strings.EqualFold(string(p.KeyType), string(KeyRSA)), strings.EqualFold(string(p.KeyType), string(KeyECDSA))
-	if !isRSA && !isEC {
+	if p.public != nil {
+		return p.public, nil
+	}
+	keyType, known := knownKeyType(p.KeyType)
+	if !known {
 		return nil, fmt.Errorf("the keyType %q is unknown", clip(string(p.KeyType)))
 	}
 	sources := []struct {
@@ -60,9 +67,9 @@ func (p *SigningPolicy) PublicKey() (crypto.PublicKey, error) {
 		present bool
 		read    func() (crypto.PublicKey, error)
 	}{
-		{"rsaParameters", isRSA && p.RSAParameters != nil, func() (crypto.PublicKey, error) { return p.RSAParameters.publicKey() }},
-		{"ecParameters", isEC && p.ECParameters != nil, func() (crypto.PublicKey, error) { return p.ECParameters.publicKey() }},
-		{"publicKeyBytes", len(p.PublicKeyBytes) > 0, func() (crypto.PublicKey, error) { return keyFromBytes(p.PublicKeyBytes, isRSA) }},
+		{"rsaParameters", keyType == KeyRSA && p.RSAParameters != nil, func() (crypto.PublicKey, error) { return p.RSAParameters.publicKey() }},
+		{"ecParameters", keyType == KeyECDSA && p.ECParameters != nil, func() (crypto.PublicKey, error) { return p.ECParameters.publicKey() }},
+		{"publicKeyBytes", len(p.PublicKeyBytes) > 0, func() (crypto.PublicKey, error) { return keyFromBytes(p.PublicKeyBytes, keyType) }},
 		{"certificateBytes", len(p.CertificateBytes) > 0, func() (crypto.PublicKey, error) { return keyFromCertificate(p.CertificateBytes) }},
 	}
 	var key crypto.PublicKey
@@ -75,7 +82,7 @@ func (p *SigningPolicy) PublicKey() (crypto.PublicKey, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", s.member, err)
 		}
-		if err := checkKey(next, isRSA, p.KeySizeInBits); err != nil {
+		if err := checkKey(next, keyType, p.KeySizeInBits); err != nil {
 			return nil, fmt.Errorf("%s: %w", s.member, err)
 		}
 		if key == nil {
@@ -89,6 +96,19 @@ func (p *SigningPolicy) PublicKey() (crypto.PublicKey, error) {
 	}
 	return key, nil
 }
+
+// knownKeyType finds a key type of this version, without regard to case.
+func knownKeyType(t KeyType) (KeyType, bool) {
+	for _, known := range []KeyType{KeyRSA, KeyECDSA, KeyEd25519} {
+		if strings.EqualFold(string(t), string(known)) {
+			return known, true
+		}
+	}
+	return "", false
+}
+
+// Known tells whether this version knows keys of the type.
+func (t KeyType) Known() bool { _, ok := knownKeyType(t); return ok }
 
 func (r *RSAParameters) publicKey() (crypto.PublicKey, error) {
 	n, e := new(big.Int).SetBytes(r.Modulus), new(big.Int).SetBytes(r.PublicExponent)
@@ -118,12 +138,15 @@ func pointKey(curve elliptic.Curve, point []byte) (crypto.PublicKey, error) {
 // keyFromBytes reads publicKeyBytes. Documented is the content of the bit
 // string in a SubjectPublicKeyInfo; a whole SubjectPublicKeyInfo is taken too,
 // because for EC keys no public source tells what other services send.
-func keyFromBytes(b []byte, isRSA bool) (crypto.PublicKey, error) {
-	if isRSA {
+func keyFromBytes(b []byte, keyType KeyType) (crypto.PublicKey, error) {
+	if keyType == KeyEd25519 && len(b) == ed25519.PublicKeySize {
+		return ed25519.PublicKey(b), nil
+	}
+	if keyType == KeyRSA {
 		if key, err := x509.ParsePKCS1PublicKey(b); err == nil {
 			return key, nil
 		}
-	} else if b[0] == 4 {
+	} else if keyType == KeyECDSA && b[0] == 4 {
 		for _, c := range curves {
 			if c.point == len(b) {
 				return pointKey(c.curve, b)
@@ -133,8 +156,11 @@ func keyFromBytes(b []byte, isRSA bool) (crypto.PublicKey, error) {
 	}
 	key, err := x509.ParsePKIXPublicKey(b)
 	if err != nil {
-		if isRSA {
+		switch keyType {
+		case KeyRSA:
 			return nil, errors.New("the bytes are not the DER of a PKCS #1 RSAPublicKey")
+		case KeyEd25519:
+			return nil, errors.New("the bytes are not the 32 of an Ed25519 key")
 		}
 		return nil, errors.New("the bytes are not an uncompressed point")
 	}
@@ -150,12 +176,12 @@ func keyFromCertificate(der []byte) (crypto.PublicKey, error) {
 }
 
 // checkKey tells whether key is of the right type, sound, and of the size (0: any).
-func checkKey(key crypto.PublicKey, isRSA bool, size int) error {
+func checkKey(key crypto.PublicKey, keyType KeyType, size int) error {
 	switch key := key.(type) {
 	case *rsa.PublicKey:
 		bits := key.N.BitLen()
 		switch {
-		case !isRSA:
+		case keyType != KeyRSA:
 			return errors.New("the key is an RSA key, keyType says otherwise")
 		case bits < minRSABits || bits > maxRSABits:
 			return fmt.Errorf("the RSA modulus has %d bits; between %d and %d are possible", bits, minRSABits, maxRSABits)
@@ -166,7 +192,7 @@ func checkKey(key crypto.PublicKey, isRSA bool, size int) error {
 		}
 		return nil
 	case *ecdsa.PublicKey:
-		if isRSA {
+		if keyType != KeyECDSA {
 			return errors.New("the key is an EC key, keyType says otherwise")
 		}
 		for _, c := range curves {
@@ -179,6 +205,14 @@ func checkKey(key crypto.PublicKey, isRSA bool, size int) error {
 			return nil
 		}
 		return errUnknownCurve
+	case ed25519.PublicKey:
+		switch {
+		case keyType != KeyEd25519:
+			return errors.New("the key is an Ed25519 key, keyType says otherwise")
+		case size != 0 && size != ed25519Bits:
+			return fmt.Errorf("an Ed25519 key has %d bits, keySizeInBits says %d", ed25519Bits, size)
+		}
+		return nil
 	}
 	return fmt.Errorf("keys of type %T are unknown", key)
 }

@@ -44,6 +44,7 @@ type SigningRequestAnswer struct {
 	CreatedAt                time.Time  `json:"createdAt"`
 	FinishedAt               *time.Time `json:"finishedAt,omitempty"`
 	CanceledAtTheLatest      *time.Time `json:"canceledAtTheLatest,omitempty"`
+	DocumentsRemovedAt       *time.Time `json:"documentsRemovedAt,omitempty"` // when the organization's retention took the artifacts away
 	UnsignedArtifactFileName string     `json:"unsignedArtifactFileName,omitempty"`
 	UnsignedArtifactSHA256   string     `json:"unsignedArtifactSha256,omitempty"`
 	Reason                   string     `json:"reason,omitempty"` // why it was denied, canceled, or failed
@@ -64,6 +65,20 @@ type Approval struct {
 type SigningRequestList struct {
 	Items      []SigningRequestAnswer `json:"items"`
 	NextCursor string                 `json:"nextCursor,omitempty"` // absent on the last page
+}
+
+// WebhookNotice is the body that a webhook posts of something that ends, when
+// it was made with notices; ours.
+type WebhookNotice struct {
+	OrganizationID  string   `json:"OrganizationId"`
+	Notice          string   `json:"Notice"` // Certificate.Expiring, Certificate.Expired, ApiToken.Expiring, ApiToken.Expired
+	CertificateSlug string   `json:"CertificateSlug,omitempty"`
+	SigningPolicies []string `json:"SigningPolicies,omitempty"` // project/policy
+	APITokenID      string   `json:"ApiTokenId,omitempty"`
+	APITokenName    string   `json:"ApiTokenName,omitempty"`
+	UserName        string   `json:"UserName,omitempty"`
+	Ends            string   `json:"Ends"`     // RFC 3339
+	DaysLeft        int      `json:"DaysLeft"` // 0: it has ended
 }
 
 // WebhookMessage is the body that a webhook posts (SignPath documentation, "Webhooks").

@@ -18,8 +18,9 @@ type SignHashRequest struct {
 
 // HashSigningData is what SignHash signs.
 type HashSigningData struct {
-	Hash               string          `json:"hash"`
-	SignatureAlgorithm string          `json:"signatureAlgorithm"` // Rsa or Ecdsa
+	Hash               string          `json:"hash,omitempty"`
+	Message            string          `json:"message,omitempty"`  // EdDsa only, in place of the hash
+	SignatureAlgorithm string          `json:"signatureAlgorithm"` // Rsa, Ecdsa or EdDsa
 	RSAOptions         *RSAOptions     `json:"rsaOptions,omitempty"`
 	ECDSAOptions       *ECDSAOptions   `json:"ecdsaOptions,omitempty"`
 	MLDSAOptions       json.RawMessage `json:"mldsaOptions,omitempty"`
@@ -58,7 +59,8 @@ type HashSigningResult struct {
 }
 
 // Check checks the form of the whole request. Errors are FieldErrors whose
-// names are the paths of the members.
+// names are the paths of the members; beside them nothing of the result counts but
+// SignsMessage.
 func (r *SignHashRequest) Check() (*HashSigning, error) {
 	errs := FieldErrors{}
 	requireSlugs(errs, r.ProjectSlug, r.SigningPolicySlug)
@@ -68,13 +70,12 @@ func (r *SignHashRequest) Check() (*HashSigning, error) {
 		errs.Merge(more)
 	}
 	if len(errs) > 0 {
-		return nil, errs
+		return h, errs
 	}
 	return h, nil
 }
 
-// HashSigning checks the form of the newer request. Errors are FieldErrors
-// whose names are the paths of the members.
+// HashSigning checks the form of the newer request, as Check does.
 func (d *HashSigningData) HashSigning() (*HashSigning, error) {
 	if d == nil {
 		return nil, Field("HashSigningData", "HashSigningData is missing.")
@@ -84,18 +85,20 @@ func (d *HashSigningData) HashSigning() (*HashSigning, error) {
 	const at = "HashSigningData."
 	switch a := d.SignatureAlgorithm; {
 	case a == "":
-		errs.Add(at+"SignatureAlgorithm", "SignatureAlgorithm is missing; give Rsa or Ecdsa.")
+		errs.Add(at+"SignatureAlgorithm", "SignatureAlgorithm is missing; give Rsa, Ecdsa or EdDsa.")
 	case strings.EqualFold(a, "Rsa"):
 		h.Scheme = d.rsaScheme(errs)
 	case strings.EqualFold(a, "Ecdsa"):
 		h.Scheme.Algorithm = ECDSA
+	case strings.EqualFold(a, string(EdDSA)):
+		h.Scheme.Algorithm = EdDSA
 	case strings.EqualFold(a, "Mldsa"):
 		errs.Add(at+"SignatureAlgorithm", "ML-DSA is not supported.")
 	default:
-		errs.Add(at+"SignatureAlgorithm", fmt.Sprintf("SignatureAlgorithm %q is unknown; give Rsa or Ecdsa.", clip(a)))
+		errs.Add(at+"SignatureAlgorithm", fmt.Sprintf("SignatureAlgorithm %q is unknown; give Rsa, Ecdsa or EdDsa.", clip(a)))
 	}
-	if d.RSAOptions != nil && h.Scheme.Algorithm == ECDSA {
-		errs.Add(at+"RsaOptions", "RsaOptions does not go with SignatureAlgorithm Ecdsa.")
+	if d.RSAOptions != nil && (h.Scheme.Algorithm == ECDSA || h.Scheme.Algorithm == EdDSA) {
+		errs.Add(at+"RsaOptions", fmt.Sprintf("RsaOptions does not go with SignatureAlgorithm %s.", h.Scheme.Algorithm))
 	}
 	if o := d.ECDSAOptions; o != nil {
 		if h.Scheme.Algorithm != ECDSA && h.Scheme.Algorithm != "" {
@@ -110,10 +113,9 @@ func (d *HashSigningData) HashSigning() (*HashSigning, error) {
 	if present(d.MLDSAOptions) != nil {
 		errs.Add(at+"MldsaOptions", "ML-DSA is not supported.")
 	}
-	h.Digest = parseDigest(errs, at+"Hash", "Hash", d.Hash)
-	checkLength(errs, "", "Hash", h)
+	h.parseInput(errs, at, "Hash", d.Hash, "Message", d.Message)
 	if len(errs) > 0 {
-		return nil, errs
+		return h.refused(), errs
 	}
 	return h, nil
 }

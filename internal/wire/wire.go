@@ -23,8 +23,9 @@ type KeyType string
 
 // The key types of this version.
 const (
-	KeyRSA   KeyType = "Rsa"
-	KeyECDSA KeyType = "Ecdsa"
+	KeyRSA     KeyType = "Rsa"
+	KeyECDSA   KeyType = "Ecdsa"
+	KeyEd25519 KeyType = "Ed25519" // RFC 8032; ours
 )
 
 // CertificateType is the `certificateType` member of a signing policy.
@@ -44,18 +45,23 @@ const (
 	RSAPKCS1 Algorithm = "RsaPkcs1" // EMSA-PKCS1-v1_5, RFC 8017 section 8.2
 	RSAPSS   Algorithm = "RsaPss"   // salt length = digest length, MGF1 with the same hash, RFC 8017 section 8.1
 	ECDSA    Algorithm = "Ecdsa"    // FIPS 186-5 section 6, leftmost bits of the digest
+	EdDSA    Algorithm = "EdDsa"    // pure Ed25519, RFC 8032 section 5.1, over the message itself; ours
 )
 
 // KeyType is the type of key that the algorithm needs.
 func (a Algorithm) KeyType() KeyType {
-	if a == ECDSA {
+	switch a {
+	case ECDSA:
 		return KeyECDSA
+	case EdDSA:
+		return KeyEd25519
 	}
 	return KeyRSA
 }
 
-// Scheme is one way of signing a digest: the algorithm and, for RSA, the hash
-// that made the digest. ECDSA leaves Hash zero: its wire form names none.
+// Scheme is one way of signing: the algorithm and, for RSA, the hash that made
+// the digest. ECDSA leaves Hash zero: its wire form names none. EdDSA has none,
+// it signs the message itself.
 type Scheme struct {
 	Algorithm Algorithm
 	Hash      Hash
