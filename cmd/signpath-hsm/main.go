@@ -4,6 +4,9 @@
 // one process per token. The signing service starts it, kills it when it hangs
 // and starts it again when it crashes: a module can take nothing down but itself.
 //
+// "signpath doctor" also has it load a module, to see whether this machine can
+// (try.go); then nothing enters but the path.
+//
 // What enters is one inherited socket, file descriptor 3, with the requests of
 // package hsmwire; what leaves are its answers, and on stderr whatever the
 // module prints. The PIN comes in the first request and is forgotten after the
@@ -20,6 +23,7 @@ import (
 	"os"
 
 	"signpath/internal/buildinfo"
+	"signpath/internal/hardening"
 	"signpath/internal/service/keys/hsm/hsmwire"
 )
 
@@ -41,7 +45,14 @@ func run(args []string) int {
 		return exitEnded
 	}
 	// Before anything secret arrives.
-	if err := harden(); err != nil {
+	if err := hardening.Process(); err != nil {
+		fmt.Fprintln(os.Stderr, "signpath-hsm:", err)
+		return exitUsage
+	}
+	if len(args) > 1 && args[0] == tryFlag {
+		return try(args[1:])
+	}
+	if err := hardening.NoNewRights(); err != nil {
 		fmt.Fprintln(os.Stderr, "signpath-hsm:", err)
 		return exitUsage
 	}

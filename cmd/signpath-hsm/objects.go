@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/x509"
@@ -247,6 +248,16 @@ func (t *token) publicFrom(h pkcs11.SessionHandle, o pkcs11.ObjectHandle) ([]byt
 // ecPublic decodes CKA_EC_PARAMS (a named curve) and CKA_EC_POINT, which is a
 // DER OCTET STRING by the standard and the bare point on some tokens.
 func ecPublic(params, point []byte) crypto.PublicKey {
+	if isEdwards25519(params) {
+		var inner []byte
+		if rest, err := asn1.Unmarshal(point, &inner); err == nil && len(rest) == 0 && len(inner) == ed25519.PublicKeySize {
+			return ed25519.PublicKey(inner)
+		}
+		if len(point) == ed25519.PublicKeySize {
+			return ed25519.PublicKey(point)
+		}
+		return nil
+	}
 	var oid asn1.ObjectIdentifier
 	if rest, err := asn1.Unmarshal(params, &oid); err != nil || len(rest) > 0 {
 		return nil
@@ -266,6 +277,20 @@ func ecPublic(params, point []byte) crypto.PublicKey {
 		}
 	}
 	return nil
+}
+
+// isEdwards25519 knows the curve by its name (PKCS #11 v3.0) and by the object
+// identifiers of RFC 8410 and of those who came before it.
+func isEdwards25519(params []byte) bool {
+	var name string
+	if rest, err := asn1.Unmarshal(params, &name); err == nil && len(rest) == 0 {
+		return name == "edwards25519"
+	}
+	var oid asn1.ObjectIdentifier
+	if rest, err := asn1.Unmarshal(params, &oid); err != nil || len(rest) > 0 {
+		return false
+	}
+	return oid.Equal(asn1.ObjectIdentifier{1, 3, 101, 112}) || oid.Equal(asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 11591, 15, 1})
 }
 
 // find describes one key with its public key.

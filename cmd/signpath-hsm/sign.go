@@ -21,6 +21,12 @@ var pssHashes = map[string]struct{ mechanism, mgf, size uint }{
 	"SHA-512": {pkcs11.CKM_SHA512, pkcs11.CKG_MGF1_SHA512, 64},
 }
 
+// Mechanisms of PKCS #11 v3.0, which the library does not know.
+const (
+	ckmEdwardsKeyPairGen = 0x1055
+	ckmEdDSA             = 0x1057
+)
+
 func refused(format string, args ...any) error {
 	return &hsmwire.Error{Class: hsmwire.ClassRefused, Before: true, Text: fmt.Sprintf(format, args...)}
 }
@@ -31,6 +37,8 @@ func mechanism(s *hsmwire.Sign) (*pkcs11.Mechanism, error) {
 		return pkcs11.NewMechanism(pkcs11.CKM_RSA_PKCS, nil), nil
 	case hsmwire.MechanismECDSA:
 		return pkcs11.NewMechanism(pkcs11.CKM_ECDSA, nil), nil
+	case hsmwire.MechanismEdDSA:
+		return pkcs11.NewMechanism(ckmEdDSA, nil), nil
 	case hsmwire.MechanismPSS:
 		h, ok := pssHashes[s.Hash]
 		if !ok || uint(len(s.Data)) != h.size {
@@ -125,6 +133,10 @@ func keyTemplates(g *hsmwire.Generate) (m *pkcs11.Mechanism, public, private []*
 				return pkcs11.NewMechanism(pkcs11.CKM_EC_KEY_PAIR_GEN, nil), append(public, a(pkcs11.CKA_EC_PARAMS, oid)), append(private, a(pkcs11.CKA_DERIVE, false)), err
 			}
 		}
+	case hsmwire.Ed25519:
+		// PKCS #11 v3.0 mechanisms, section 2.3.4: the curve by name; later versions also take its identifier.
+		name, err := asn1.MarshalWithParams("edwards25519", "printable")
+		return pkcs11.NewMechanism(ckmEdwardsKeyPairGen, nil), append(public, a(pkcs11.CKA_EC_PARAMS, name)), append(private, a(pkcs11.CKA_DERIVE, false)), err
 	}
 	return nil, nil, nil, refused("there are no keys of type %q with %d bits", g.Type, g.Bits)
 }

@@ -33,6 +33,7 @@ import (
 	"signpath/internal/secret"
 	"signpath/internal/service/audit"
 	"signpath/internal/service/model"
+	"signpath/internal/service/pki"
 	"signpath/internal/service/requests"
 	"signpath/internal/service/store"
 )
@@ -58,6 +59,8 @@ type Service struct {
 
 	// Seal encrypts with the key-encryption key; nil: there is none.
 	Seal func(purpose string, plaintext []byte) ([]byte, error)
+	// Open decrypts what Seal has encrypted; nil: there is no key-encryption key.
+	Open func(purpose string, sealed []byte) ([]byte, error)
 	// CheckURL tells whether a webhook may have an address; nil: https is enough,
 	// the server that sends checks again.
 	CheckURL func(*url.URL) error
@@ -80,6 +83,8 @@ type Issuer interface {
 	// RenewOpenPGP gives an OpenPGP key another end of its validity (zero: none):
 	// same key, user ID and fingerprint.
 	RenewOpenPGP(ctx context.Context, key model.Key, public []byte, notAfter time.Time) (Issued, error)
+	// RevokeOpenPGP makes a revocation certificate of an OpenPGP key, in binary.
+	RevokeOpenPGP(ctx context.Context, key model.Key, public []byte, reason pki.RevocationReason, text string) ([]byte, error)
 	// ImportPFX takes in the key of a PKCS #12 file with its certificate. Errors
 	// are or wrap those of pki.ParsePFX, also for a key that no key store takes.
 	ImportPFX(ctx context.Context, pfx []byte, password secret.Secret) (Issued, error)
@@ -145,6 +150,8 @@ type Issued struct {
 	NotAfter  time.Time // zero: never expires
 	// Attestation is what the key store says about the key (JSON); nil: nothing.
 	Attestation []byte
+	// Revocation is the revocation certificate of a new OpenPGP key; nil: none was made.
+	Revocation []byte
 }
 
 // ErrNotFound says that the named object does not exist.

@@ -88,6 +88,7 @@ func (s *Service) CreateArtifactConfiguration(ctx context.Context, call Call, re
 // ArtifactConfigurations is a list of artifact configurations.
 type ArtifactConfigurations struct {
 	Items []ArtifactConfiguration `json:"items"`
+	Next
 }
 
 // ListArtifactConfigurations lists those of one project.
@@ -102,12 +103,14 @@ func (s *Service) ListArtifactConfigurations(ctx context.Context, _ Call, reques
 	if err := in.err(); err != nil {
 		return out, err
 	}
-	for i := range v.cfg.ArtifactConfigurations {
-		if a := &v.cfg.ArtifactConfigurations[i]; a.ProjectID == project.ID {
-			out.Items = append(out.Items, showArtifactConfiguration(a, project.Slug))
-		}
+	found, next := page(in, request.Paging, v.cfg.ArtifactConfigurations,
+		func(a *model.ArtifactConfiguration) (time.Time, string) { return a.Created, a.ID },
+		func(a *model.ArtifactConfiguration) bool { return a.ProjectID == project.ID })
+	for _, a := range found {
+		out.Items = append(out.Items, showArtifactConfiguration(a, project.Slug))
 	}
-	return out, nil
+	out.Next = next
+	return out, in.err()
 }
 
 // ArtifactConfigurationReference names an artifact configuration.

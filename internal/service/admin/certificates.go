@@ -16,7 +16,9 @@ import (
 )
 
 // KeyTypes are the key types by the names that operators type.
-func KeyTypes() []string { return []string{"rsa2048", "rsa3072", "rsa4096", "p256", "p384", "p521"} }
+func KeyTypes() []string {
+	return []string{"rsa2048", "rsa3072", "rsa4096", "p256", "p384", "p521", "ed25519"}
+}
 
 // openPGPKeyTypes are those of them that OpenPGP keys have.
 func openPGPKeyTypes() []string { return []string{"rsa2048", "rsa3072", "rsa4096"} }
@@ -58,33 +60,37 @@ type Certificate struct {
 	KeySizeInBits  int                  `json:"keySizeInBits"`
 	KeyVersion     int                  `json:"keyVersion"`
 	KeyDeleted     bool                 `json:"keyDeleted,omitempty"`
-	Subject        string               `json:"subject,omitempty"` // of the certificate, else of the request
-	Issuer         string               `json:"issuer,omitempty"`
-	SerialNumber   string               `json:"serialNumber,omitempty"` // hexadecimal
-	Thumbprint     string               `json:"thumbprint,omitempty"`   // SHA-1 of the DER, hexadecimal
-	SHA256         string               `json:"sha256,omitempty"`       // SHA-256 of the DER, hexadecimal
-	Names          []string             `json:"alternativeNames,omitempty"`
-	KeyUsage       []string             `json:"keyUsage,omitempty"`         // names of RFC 5280
-	ExtKeyUsage    []string             `json:"extendedKeyUsage,omitempty"` // names of RFC 5280, or object identifiers
-	ChainLength    int                  `json:"chainLength,omitempty"`      // certificates above this one
-	Fingerprint    string               `json:"fingerprint,omitempty"`      // OpenPGP: 40 hexadecimal digits
-	UserID         string               `json:"userId,omitempty"`           // OpenPGP
-	NotBefore      *time.Time           `json:"notBefore,omitempty"`
-	NotAfter       *time.Time           `json:"notAfter,omitempty"` // absent: never expires
-	Active         bool                 `json:"active"`
-	Created        time.Time            `json:"created"`
-	State          CertificateState     `json:"state,omitempty"`    // now; in lists and answers, not in the audit log
-	Policies       []string             `json:"policies,omitempty"` // that use it, project/policy; likewise
-	Warnings       []string             `json:"warnings,omitempty"` // what may surprise the person who made or changed it
+	KeyStore       string               `json:"keyStore,omitempty"` // where the key lies: soft, or hsm:NAME
+	// RequiresApproval: every signing policy of the certificate must demand approval.
+	RequiresApproval bool             `json:"requiresApproval,omitempty"`
+	Subject          string           `json:"subject,omitempty"` // of the certificate, else of the request
+	Issuer           string           `json:"issuer,omitempty"`
+	SerialNumber     string           `json:"serialNumber,omitempty"` // hexadecimal
+	Thumbprint       string           `json:"thumbprint,omitempty"`   // SHA-1 of the DER, hexadecimal
+	SHA256           string           `json:"sha256,omitempty"`       // SHA-256 of the DER, hexadecimal
+	Names            []string         `json:"alternativeNames,omitempty"`
+	KeyUsage         []string         `json:"keyUsage,omitempty"`         // names of RFC 5280
+	ExtKeyUsage      []string         `json:"extendedKeyUsage,omitempty"` // names of RFC 5280, or object identifiers
+	ChainLength      int              `json:"chainLength,omitempty"`      // certificates above this one
+	Fingerprint      string           `json:"fingerprint,omitempty"`      // OpenPGP: 40 hexadecimal digits
+	UserID           string           `json:"userId,omitempty"`           // OpenPGP
+	NotBefore        *time.Time       `json:"notBefore,omitempty"`
+	NotAfter         *time.Time       `json:"notAfter,omitempty"` // absent: never expires
+	Active           bool             `json:"active"`
+	Created          time.Time        `json:"created"`
+	State            CertificateState `json:"state,omitempty"`    // now; in lists and answers, not in the audit log
+	Policies         []string         `json:"policies,omitempty"` // that use it, project/policy; likewise
+	Warnings         []string         `json:"warnings,omitempty"` // what may surprise the person who made or changed it
 }
 
 func (v *view) showCertificate(c *model.Certificate, key *model.Key) Certificate {
-	out := Certificate{ID: c.ID, OrganizationID: c.OrganizationID, Slug: c.Slug, Name: c.Name, Type: c.Type, Creation: c.Creation, KeyID: c.KeyID, Active: c.Active, Created: c.Created}
+	out := Certificate{ID: c.ID, OrganizationID: c.OrganizationID, Slug: c.Slug, Name: c.Name, Type: c.Type, Creation: c.Creation, KeyID: c.KeyID, Active: c.Active, Created: c.Created, RequiresApproval: c.RequiresApproval}
 	if key == nil {
 		key = v.keyByID(c.KeyID)
 	}
 	if key != nil {
 		out.KeyType, out.KeySizeInBits, out.KeyVersion, out.KeyDeleted = key.Type, key.Bits, key.Version, key.Deleted
+		out.KeyStore = key.Backend
 	}
 	if !c.NotBefore.IsZero() {
 		t := c.NotBefore
@@ -330,6 +336,12 @@ func (s *Service) createCertificate(ctx context.Context, call Call, organization
 		if err := in.err(); err != nil {
 			return err
 		}
+		if err := quota(org, "certificates", org.MaxCertificates, count(t.cfg.Certificates, func(o *model.Certificate) bool {
+			k := t.keyByID(o.KeyID)
+			return o.OrganizationID == org.ID && k != nil && !k.Deleted
+		})); err != nil {
+			return err
+		}
 		made := issued
 		var warnings []string
 		if c.issued != nil {
@@ -349,6 +361,9 @@ func (s *Service) createCertificate(ctx context.Context, call Call, organization
 		cert.NotBefore, cert.NotAfter = made.NotBefore, made.NotAfter
 		if c.certificate.KeyID == "" {
 			if err := t.PutKey(key, made.Sealed); err != nil {
+				return err
+			}
+			if err := s.keepRevocation(t, key.ID, made.Revocation); err != nil {
 				return err
 			}
 			data := showKey(&key)
@@ -378,21 +393,25 @@ func (s *Service) createCertificate(ctx context.Context, call Call, organization
 // Certificates is a list of certificates.
 type Certificates struct {
 	Items []Certificate `json:"items"`
+	Next
 }
 
 // ListCertificates lists the certificates of an organization.
-func (s *Service) ListCertificates(ctx context.Context, _ Call, request OrganizationReference) (Certificates, error) {
+func (s *Service) ListCertificates(ctx context.Context, _ Call, request List) (Certificates, error) {
 	out := Certificates{Items: []Certificate{}}
 	v, org, err := s.readOrganization(ctx, request.Organization)
 	if err != nil {
 		return out, err
 	}
-	for i := range v.cfg.Certificates {
-		if c := &v.cfg.Certificates[i]; c.OrganizationID == org.ID {
-			out.Items = append(out.Items, v.showInUse(c, s.now()))
-		}
+	in := newInput()
+	found, next := page(in, request.Paging, v.cfg.Certificates,
+		func(c *model.Certificate) (time.Time, string) { return c.Created, c.ID },
+		func(c *model.Certificate) bool { return c.OrganizationID == org.ID })
+	for _, c := range found {
+		out.Items = append(out.Items, v.showInUse(c, s.now()))
 	}
-	return out, nil
+	out.Next = next
+	return out, in.err()
 }
 
 // CertificateReference names a certificate by slug or identifier.

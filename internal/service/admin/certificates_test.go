@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"signpath/internal/secret"
 	"signpath/internal/service/admin"
 	"signpath/internal/service/model"
@@ -39,6 +41,10 @@ func (i p256Issuer) Request(_ context.Context, r admin.X509Request) (admin.Issue
 
 func (p256Issuer) RenewOpenPGP(_ context.Context, key model.Key, _ []byte, notAfter time.Time) (admin.Issued, error) {
 	return admin.Issued{Key: key, OpenPGP: []byte("renewed"), NotAfter: notAfter}, nil
+}
+
+func (p256Issuer) RevokeOpenPGP(_ context.Context, _ model.Key, _ []byte, reason pki.RevocationReason, text string) ([]byte, error) {
+	return []byte("revoked: " + string(reason) + " " + text), nil
 }
 
 // ImportPFX takes "certificates in PEM" with the password "right" for a PKCS #12 file.
@@ -397,6 +403,38 @@ func TestDeleteKeyElsewhere(t *testing.T) {
 	f.do("certificate.delete-key", admin.KeyDeletion{CertificateReference: ref("release"), Confirm: "release"}, &out)
 	if len(out.Warnings) != 1 || !strings.Contains(out.Warnings[0], errDestroy.Error()) || !f.config().Keys[0].Deleted {
 		t.Errorf("%+v", out)
+	}
+}
+
+// A key that is here under two names, as one that was adopted twice, goes under both.
+func TestDeleteKeyTwice(t *testing.T) {
+	f := filled(t)
+	key, certificate := f.config().Keys[0], f.config().Certificates[0]
+	key.Backend = "hsm:main"
+	twin := key
+	twin.ID = uuid.NewString()
+	certificate.ID, certificate.Slug, certificate.KeyID = uuid.NewString(), "twin", twin.ID
+	if err := f.store.Write(t.Context(), func(tx store.Tx) error {
+		return errors.Join(tx.PutKey(key, []byte("reference")), tx.PutKey(twin, []byte("reference")), tx.PutCertificate(certificate))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	var use admin.KeyUse
+	f.do("certificate.key-use", ref("twin"), &use)
+	var out admin.DeletedKey
+	f.do("certificate.delete-key", admin.KeyDeletion{CertificateReference: ref("twin"), Confirm: "twin"}, &out)
+	for _, u := range []admin.KeyUse{use, out.KeyUse} {
+		if !slices.Equal(u.Certificates, []string{"release", "twin"}) {
+			t.Errorf("%+v", u)
+		}
+	}
+	for _, k := range f.config().Keys {
+		if bytes.Equal(k.Public, key.Public) && !k.Deleted {
+			t.Errorf("key %s is still there", k.ID)
+		}
+	}
+	if len(out.Warnings) != 2 { // the key store was asked for both
+		t.Errorf("%q", out.Warnings)
 	}
 }
 

@@ -57,10 +57,8 @@ func expired(c *model.Certificate, now time.Time) bool {
 func (v *view) showInUse(c *model.Certificate, now time.Time) Certificate {
 	out := v.showCertificate(c, nil)
 	out.State = stateOf(c, v.keyByID(c.KeyID), now)
-	for i := range v.cfg.SigningPolicies {
-		if p := &v.cfg.SigningPolicies[i]; p.CertificateID == c.ID {
-			out.Policies = append(out.Policies, v.showPolicy(p).Key())
-		}
+	for _, p := range v.policiesWith(c.ID) {
+		out.Policies = append(out.Policies, v.showPolicy(p).Key())
 	}
 	slices.Sort(out.Policies)
 	return out

@@ -109,21 +109,25 @@ func (v *view) members(in *input, field string, org *model.Organization, ids, re
 // UserGroups is a list of groups.
 type UserGroups struct {
 	Items []UserGroup `json:"items"`
+	Next
 }
 
 // ListUserGroups lists the groups of an organization with their members.
-func (s *Service) ListUserGroups(ctx context.Context, _ Call, request OrganizationReference) (UserGroups, error) {
+func (s *Service) ListUserGroups(ctx context.Context, _ Call, request List) (UserGroups, error) {
 	out := UserGroups{Items: []UserGroup{}}
 	v, org, err := s.readOrganization(ctx, request.Organization)
 	if err != nil {
 		return out, err
 	}
-	for i := range v.cfg.UserGroups {
-		if g := &v.cfg.UserGroups[i]; g.OrganizationID == org.ID {
-			out.Items = append(out.Items, v.showGroup(g))
-		}
+	in := newInput()
+	found, next := page(in, request.Paging, v.cfg.UserGroups,
+		func(g *model.UserGroup) (time.Time, string) { return g.Created, g.ID },
+		func(g *model.UserGroup) bool { return g.OrganizationID == org.ID })
+	for _, g := range found {
+		out.Items = append(out.Items, v.showGroup(g))
 	}
-	return out, nil
+	out.Next = next
+	return out, in.err()
 }
 
 // UserGroupReference names a group.

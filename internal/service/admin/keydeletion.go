@@ -22,9 +22,10 @@ type KeyUse struct {
 
 func (v *view) useOf(c *model.Certificate, key *model.Key) KeyUse {
 	use := KeyUse{Certificate: c.Slug, Key: showKey(key), Deleted: key.Deleted, Certificates: []string{}, Policies: []string{}}
+	same := v.sameKey(key)
 	for i := range v.cfg.Certificates {
 		o := &v.cfg.Certificates[i]
-		if o.KeyID != key.ID {
+		if !slices.ContainsFunc(same, func(k *model.Key) bool { return k.ID == o.KeyID }) {
 			continue
 		}
 		use.Certificates = append(use.Certificates, o.Slug)
@@ -91,9 +92,12 @@ type DeletedKey struct {
 // verified and traced.
 func (s *Service) DeleteKey(ctx context.Context, call Call, request KeyDeletion) (DeletedKey, error) {
 	var out DeletedKey
-	var deleted model.Key
-	var sealed []byte
-	err := s.change(ctx, call, func(t *transaction) error {
+	var deleted []goneKey
+	revocation, err := s.revocationBefore(ctx, request)
+	if err != nil {
+		return DeletedKey{}, err
+	}
+	err = s.change(ctx, call, func(t *transaction) error {
 		in := newInput()
 		org, c, key := t.keyOf(in, request.CertificateReference)
 		switch {
@@ -107,26 +111,60 @@ func (s *Service) DeleteKey(ctx context.Context, call Call, request KeyDeletion)
 		if err := in.err(); err != nil {
 			return err
 		}
-		var err error
-		if sealed, err = s.Store.SealedKey(ctx, key.ID); err != nil && !errors.Is(err, store.ErrNotFound) {
-			return fmt.Errorf("reading the key: %w", err)
+		out, deleted = DeletedKey{KeyUse: t.useOf(c, key)}, nil
+		out.Deleted = true
+		// Under each of its names: a key on a token may have been adopted twice.
+		for _, k := range t.sameKey(key) {
+			if k.Deleted {
+				continue
+			}
+			sealed, err := s.Store.SealedKey(ctx, k.ID)
+			if err != nil && !errors.Is(err, store.ErrNotFound) {
+				return fmt.Errorf("reading the key: %w", err)
+			}
+			deleted = append(deleted, goneKey{*k, sealed})
+			gone := *k
+			gone.Deleted = true
+			if err := t.PutKey(gone, nil); err != nil {
+				return err
+			}
+			use := out.KeyUse
+			use.Key = showKey(k)
+			if err := t.record(keyDeleted, org.ID, changeData{Before: use}); err != nil {
+				return err
+			}
 		}
-		out = DeletedKey{KeyUse: t.useOf(c, key)}
-		out.Deleted, deleted = true, *key
-		gone := *key
-		gone.Deleted = true
-		if err := t.PutKey(gone, nil); err != nil {
-			return err
-		}
-		return t.record(keyDeleted, org.ID, changeData{Before: out.KeyUse})
+		return s.keepRevocation(t, key.ID, revocation)
 	})
 	if err != nil {
 		return DeletedKey{}, err
 	}
 	// The deletion is on record: whatever happens now, the service does not use
 	// the key again.
-	if err := s.Issuer.Destroy(context.WithoutCancel(ctx), deleted, sealed); err != nil {
-		out.Warnings = append(out.Warnings, fmt.Sprintf("The service has forgotten the key, but its key store did not delete it: %v. Delete it there by hand.", err))
+	for _, k := range deleted {
+		if err := s.Issuer.Destroy(context.WithoutCancel(ctx), k.key, k.sealed); err != nil {
+			out.Warnings = append(out.Warnings, fmt.Sprintf("The service has forgotten the key, but its key store did not delete it: %v. Delete it there by hand.", err))
+		}
 	}
 	return out, nil
+}
+
+// goneKey is a key that the database holds no longer.
+type goneKey struct {
+	key    model.Key
+	sealed []byte
+}
+
+// revocationBefore makes what lastRevocation describes, once it is certain that
+// the deletion is meant.
+func (s *Service) revocationBefore(ctx context.Context, request KeyDeletion) ([]byte, error) {
+	v, err := s.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	_, c, key := v.keyOf(newInput(), request.CertificateReference)
+	if c == nil || request.Confirm != c.Slug {
+		return nil, nil // refused below, with the reason
+	}
+	return s.lastRevocation(ctx, c, key), nil
 }

@@ -73,7 +73,7 @@ func (s *Service) attestationOf(ctx context.Context, key *model.Key) ([]byte, er
 // other errors the record may have been written, so the key stays.
 func (s *Service) discard(ctx context.Context, issued Issued, cause error) error {
 	var fields wire.FieldErrors
-	if issued.Sealed == nil || !errors.As(cause, &fields) && !errors.Is(cause, ErrConflict) {
+	if issued.Sealed == nil || !errors.As(cause, &fields) && !errors.Is(cause, ErrConflict) && !errors.Is(cause, ErrQuota) {
 		return cause
 	}
 	if err := s.Issuer.Destroy(context.WithoutCancel(ctx), issued.Key, issued.Sealed); err != nil {

@@ -17,10 +17,22 @@ type Organization struct {
 	// YearlySignatures is the quota, 0: no limit; years begin at QuotaStart.
 	YearlySignatures int       `json:"yearlySignatures,omitempty"`
 	QuotaStart       time.Time `json:"quotaStart,omitzero"`
+	// MaxUsers (people), MaxProjects and MaxCertificates are quotas too, 0: no limit.
+	MaxUsers        int `json:"maxUsers,omitempty"`
+	MaxProjects     int `json:"maxProjects,omitempty"`
+	MaxCertificates int `json:"maxCertificates,omitempty"`
+	// Days that documents of finished signing requests are kept, and the requests
+	// themselves; 0: without end.
+	DocumentRetentionDays int `json:"documentRetentionDays"`
+	RequestRetentionDays  int `json:"requestRetentionDays"`
 }
 
 func showOrganization(o *model.Organization) Organization {
-	return Organization{ID: o.ID, Name: o.Name, Active: o.Active, Created: o.Created, YearlySignatures: o.YearlySignatures, QuotaStart: o.QuotaStart}
+	return Organization{
+		ID: o.ID, Name: o.Name, Active: o.Active, Created: o.Created, YearlySignatures: o.YearlySignatures, QuotaStart: o.QuotaStart,
+		MaxUsers: o.MaxUsers, MaxProjects: o.MaxProjects, MaxCertificates: o.MaxCertificates,
+		DocumentRetentionDays: o.DocumentRetentionDays, RequestRetentionDays: o.RequestRetentionDays,
+	}
 }
 
 // NewOrganization is the input of organization.create.
@@ -38,7 +50,7 @@ func (s *Service) CreateOrganization(ctx context.Context, call Call, request New
 		if err := in.err(); err != nil {
 			return err
 		}
-		o := model.Organization{ID: newID(), Name: name, Active: true, Created: t.now}
+		o := model.Organization{ID: newID(), Name: name, Active: true, Created: t.now, DocumentRetentionDays: model.DefaultDocumentRetentionDays}
 		out = showOrganization(&o)
 		if err := t.PutOrganization(o); err != nil {
 			return err
@@ -89,6 +101,33 @@ func (s *Service) RenameOrganization(ctx context.Context, call Call, request Ren
 	return s.changeOrganization(ctx, call, "Organization.Renamed", request.Organization, func(t *transaction, in *input, o *model.Organization) {
 		o.Name = in.name("name", request.Name)
 		t.uniqueOrganization(in, o.Name, o.ID)
+	})
+}
+
+// OrganizationEdit is the input of organization.edit: absent members leave
+// things as they are.
+type OrganizationEdit struct {
+	OrganizationReference
+	Name         *string `json:"name,omitempty"`
+	DocumentDays *int    `json:"documentRetentionDays,omitempty"` // as in Retention
+	RequestDays  *int    `json:"requestRetentionDays,omitempty"`
+}
+
+// EditOrganization changes what an administrator of an organization may change.
+func (s *Service) EditOrganization(ctx context.Context, call Call, request OrganizationEdit) (Organization, error) {
+	event := "Organization.Changed"
+	switch {
+	case request.DocumentDays == nil && request.RequestDays == nil:
+		event = "Organization.Renamed"
+	case request.Name == nil:
+		event = "Organization.RetentionChanged"
+	}
+	return s.changeOrganization(ctx, call, event, request.Organization, func(t *transaction, in *input, o *model.Organization) {
+		if request.Name != nil {
+			o.Name = in.name("name", *request.Name)
+			t.uniqueOrganization(in, o.Name, o.ID)
+		}
+		in.retention(o, request.DocumentDays, request.RequestDays)
 	})
 }
 

@@ -93,7 +93,7 @@ type NewPolicy struct {
 	Approvers         []string `json:"approvers,omitempty"`  // likewise
 	RequiresTBS       bool     `json:"requiresTrustedBuildSystem,omitempty"`
 	RequiredApprovals int      `json:"requiredApprovals,omitempty"`
-	Hashes            []string `json:"hashes,omitempty"` // default: SHA-1 and SHA-2
+	Hashes            []string `json:"hashes,omitzero"` // default: SHA-1 and SHA-2
 }
 
 // CreatePolicy adds a signing policy to a project.
@@ -114,9 +114,13 @@ func (s *Service) CreatePolicy(ctx context.Context, call Call, request NewPolicy
 		p.Submitters = t.addSubjects(in, "submitters", org, nil, request.Submitters)
 		p.Approvers = t.addSubjects(in, "approvers", org, nil, request.Approvers)
 		in.approvals("requiredApprovals", request.RequiredApprovals)
-		if len(request.Hashes) > 0 {
+		if request.Hashes != nil {
 			p.Hashes = in.hashes("hashes", request.Hashes)
+			if len(request.Hashes) == 0 {
+				in.fail("hashes", noHashes)
+			}
 		}
+		t.restriction(in, &p)
 		if project != nil && t.policyBySlug(project.ID, p.Slug) != nil {
 			in.fail("slug", "Project %q has a signing policy %q already.", project.Slug, p.Slug)
 		}
@@ -177,11 +181,13 @@ type PolicyReference struct {
 // Policies is a list of signing policies.
 type Policies struct {
 	Items []Policy `json:"items"`
+	Next
 }
 
 // ProjectFilter is the input of policy.list.
 type ProjectFilter struct {
 	OrganizationReference
+	Paging
 	Project string `json:"project,omitempty"` // slug; empty: of every project
 }
 
@@ -201,13 +207,20 @@ func (s *Service) ListPolicies(ctx context.Context, _ Call, request ProjectFilte
 	if err := in.err(); err != nil {
 		return out, err
 	}
-	for i := range v.cfg.SigningPolicies {
-		if p := &v.cfg.SigningPolicies[i]; p.OrganizationID == org.ID && (project == nil || project.ID == p.ProjectID) {
-			out.Items = append(out.Items, v.showPolicy(p))
-		}
+	found, next := page(in, request.Paging, v.cfg.SigningPolicies,
+		func(p *model.SigningPolicy) (time.Time, string) { return p.Created, p.ID },
+		func(p *model.SigningPolicy) bool {
+			return p.OrganizationID == org.ID && (project == nil || project.ID == p.ProjectID)
+		})
+	for _, p := range found {
+		out.Items = append(out.Items, v.showPolicy(p))
 	}
-	return out, nil
+	out.Next = next
+	return out, in.err()
 }
+
+// noHashes refuses an empty list of digest algorithms.
+const noHashes = "At least one digest algorithm must be allowed; deactivate the policy to refuse everything."
 
 // PolicyEdit is the input of policy.edit: absent members leave things as they are.
 type PolicyEdit struct {
@@ -282,7 +295,7 @@ func (v *view) editedPolicy(in *input, org *model.Organization, p model.SigningP
 	if request.Hashes != nil {
 		p.Hashes = in.hashes("hashes", *request.Hashes)
 		if len(*request.Hashes) == 0 {
-			in.fail("hashes", "At least one digest algorithm must stay allowed; deactivate the policy to refuse everything.")
+			in.fail("hashes", noHashes)
 		}
 	}
 	if request.AllowMD5 != nil {
@@ -295,7 +308,17 @@ func (v *view) editedPolicy(in *input, org *model.Organization, p model.SigningP
 	if request.Active != nil {
 		p.Active = *request.Active
 	}
+	if request.Certificate != nil || request.RequiredApprovals != nil {
+		v.restriction(in, &p)
+	}
 	return p
+}
+
+// restriction holds a policy against what its certificate demands.
+func (v *view) restriction(in *input, p *model.SigningPolicy) {
+	if c := v.certificateByID(p.CertificateID); c != nil && c.RequiresApproval && p.RequiredApprovals == 0 {
+		in.fail("requiredApprovals", "The certificate %q may be used by signing policies with approval only; require at least one.", c.Slug)
+	}
 }
 
 // policyEvent is the audit type of an edit: switching on or off alone has its own.

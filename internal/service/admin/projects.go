@@ -66,6 +66,9 @@ func (s *Service) CreateProject(ctx context.Context, call Call, request NewProje
 		if err := in.err(); err != nil {
 			return err
 		}
+		if err := quota(org, "projects", org.MaxProjects, count(t.cfg.Projects, func(o *model.Project) bool { return o.OrganizationID == org.ID })); err != nil {
+			return err
+		}
 		p.OrganizationID = org.ID
 		ac := model.ArtifactConfiguration{
 			ID: newID(), OrganizationID: org.ID, ProjectID: p.ID, Slug: "hash-signing-data", Name: "Hash signing data",
@@ -89,21 +92,25 @@ func (s *Service) CreateProject(ctx context.Context, call Call, request NewProje
 // Projects is a list of projects.
 type Projects struct {
 	Items []Project `json:"items"`
+	Next
 }
 
 // ListProjects lists the projects of an organization.
-func (s *Service) ListProjects(ctx context.Context, _ Call, request OrganizationReference) (Projects, error) {
+func (s *Service) ListProjects(ctx context.Context, _ Call, request List) (Projects, error) {
 	out := Projects{Items: []Project{}}
 	v, org, err := s.readOrganization(ctx, request.Organization)
 	if err != nil {
 		return out, err
 	}
-	for i := range v.cfg.Projects {
-		if p := &v.cfg.Projects[i]; p.OrganizationID == org.ID {
-			out.Items = append(out.Items, v.showProject(p))
-		}
+	in := newInput()
+	found, next := page(in, request.Paging, v.cfg.Projects,
+		func(p *model.Project) (time.Time, string) { return p.Created, p.ID },
+		func(p *model.Project) bool { return p.OrganizationID == org.ID })
+	for _, p := range found {
+		out.Items = append(out.Items, v.showProject(p))
 	}
-	return out, nil
+	out.Next = next
+	return out, in.err()
 }
 
 // ProjectActivity is the input of project.set-active.

@@ -210,6 +210,8 @@ var kinds = []struct {
 	{store.ErrDuplicate, http.StatusUnprocessableEntity},
 	{store.ErrDamaged, http.StatusBadGateway},
 	{ErrNoKEK, http.StatusPreconditionRequired},
+	{ErrQuota, http.StatusPaymentRequired},
+	{ErrInvitation, http.StatusGone},
 }
 
 // problemOf maps errors to documents; errorOf maps them back.

@@ -107,7 +107,7 @@ func (b broken) ConfigVersion(context.Context) (uint64, error) { return 0, b.err
 
 // What a caller decides on is the same here and over the socket.
 func TestSocketKeepsKinds(t *testing.T) {
-	all := []error{admin.ErrNotFound, admin.ErrConflict, admin.ErrUnavailable, store.ErrFull, store.ErrDuplicate, store.ErrDamaged, admin.ErrNoKEK}
+	all := []error{admin.ErrNotFound, admin.ErrConflict, admin.ErrUnavailable, store.ErrFull, store.ErrDuplicate, store.ErrDamaged, admin.ErrNoKEK, admin.ErrQuota, admin.ErrInvitation}
 	for _, kind := range all {
 		f := filled(t)
 		f.service.Store = broken{f.store, fmt.Errorf("writing: %w", kind)}

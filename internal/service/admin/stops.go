@@ -147,11 +147,10 @@ func (s *Service) switchKey(ctx context.Context, call Call, request KeyStop, act
 			return err
 		}
 		out = Stop{OrganizationID: org.ID, Certificates: []string{}, CertificateID: named.ID, Policies: []string{}}
-		for _, k := range t.sameKey(org, key) {
+		out.Policies = append(out.Policies, t.useOf(named, key).Policies...)
+		for _, k := range t.sameKey(key) {
 			out.KeyIDs = append(out.KeyIDs, k.ID)
-			out.Policies = append(out.Policies, t.useOf(named, k).Policies...)
 		}
-		slices.Sort(out.Policies)
 		for i := range t.cfg.Certificates {
 			c := &t.cfg.Certificates[i]
 			switch {
@@ -184,12 +183,12 @@ func (s *Service) switchKey(ctx context.Context, call Call, request KeyStop, act
 }
 
 // sameKey are the keys of an organization that have the same public part: a key
-// that was imported twice must not stay in use under its other name.
-func (v *view) sameKey(org *model.Organization, key *model.Key) []*model.Key {
+// that was imported or adopted twice must not stay in use under its other name.
+func (v *view) sameKey(key *model.Key) []*model.Key {
 	same := []*model.Key{key}
 	for i := range v.cfg.Keys {
 		k := &v.cfg.Keys[i]
-		if k.OrganizationID == org.ID && k.ID != key.ID && len(k.Public) > 0 && bytes.Equal(k.Public, key.Public) {
+		if k.OrganizationID == key.OrganizationID && k.ID != key.ID && len(k.Public) > 0 && bytes.Equal(k.Public, key.Public) {
 			same = append(same, k)
 		}
 	}

@@ -190,12 +190,14 @@ func (t *transaction) validTokens(user *model.User) []model.Token {
 // TokenFilter is the input of token.list.
 type TokenFilter struct {
 	OrganizationReference
+	Paging
 	User string `json:"user,omitempty"` // empty: of every user
 }
 
 // Tokens is a list of tokens.
 type Tokens struct {
 	Items []Token `json:"items"`
+	Next
 }
 
 // ListTokens lists tokens, revoked ones too.
@@ -218,14 +220,18 @@ func (s *Service) ListTokens(ctx context.Context, _ Call, request TokenFilter) (
 	if err != nil {
 		return out, err
 	}
-	for i := range v.cfg.Tokens {
-		if t := &v.cfg.Tokens[i]; t.OrganizationID == org.ID && (user == nil || user.ID == t.UserID) {
-			shown := v.showToken(t)
-			shown.LastUsed = s.lastUse(t.ID, uses)
-			out.Items = append(out.Items, shown)
-		}
+	found, next := page(in, request.Paging, v.cfg.Tokens,
+		func(t *model.Token) (time.Time, string) { return t.Created, t.ID },
+		func(t *model.Token) bool {
+			return t.OrganizationID == org.ID && (user == nil || user.ID == t.UserID)
+		})
+	for _, t := range found {
+		shown := v.showToken(t)
+		shown.LastUsed = s.lastUse(t.ID, uses)
+		out.Items = append(out.Items, shown)
 	}
-	return out, nil
+	out.Next = next
+	return out, in.err()
 }
 
 // lastUse is when a token was used last, as far as the database and this

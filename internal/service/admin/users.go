@@ -21,6 +21,8 @@ type User struct {
 	Synchronized   bool           `json:"directorySynchronized"`
 	Active         bool           `json:"active"`
 	Created        time.Time      `json:"created"`
+	// InvitationExpires is the end of an invitation that waits to be accepted.
+	InvitationExpires *time.Time `json:"invitationExpires,omitempty"`
 }
 
 func showUser(u *model.User) User {
@@ -28,7 +30,12 @@ func showUser(u *model.User) User {
 	if roles == nil {
 		roles = []model.Role{}
 	}
-	return User{ID: u.ID, OrganizationID: u.OrganizationID, Kind: u.Kind, Name: u.Name, Email: u.Email, Roles: roles, Synchronized: u.Synchronized, Active: u.Active, Created: u.Created}
+	out := User{ID: u.ID, OrganizationID: u.OrganizationID, Kind: u.Kind, Name: u.Name, Email: u.Email, Roles: roles, Synchronized: u.Synchronized, Active: u.Active, Created: u.Created}
+	if u.InvitationHash != nil {
+		ends := u.InvitationExpires
+		out.InvitationExpires = &ends
+	}
+	return out
 }
 
 // NewUser is the input of user.create.
@@ -73,6 +80,13 @@ func (s *Service) CreateUser(ctx context.Context, call Call, request NewUser) (U
 		}
 		if err := in.err(); err != nil {
 			return err
+		}
+		if kind == model.InteractiveUser {
+			if err := quota(org, "people", org.MaxUsers, count(t.cfg.Users, func(o *model.User) bool {
+				return o.OrganizationID == org.ID && o.Kind == model.InteractiveUser && o.Active
+			})); err != nil {
+				return err
+			}
 		}
 		u.OrganizationID = org.ID
 		out = showUser(&u)
@@ -153,21 +167,34 @@ func (s *Service) EditUser(ctx context.Context, call Call, request UserEdit) (Us
 // Users is a list of users.
 type Users struct {
 	Items []User `json:"items"`
+	Next
+}
+
+// UserFilter is the input of user.list.
+type UserFilter struct {
+	OrganizationReference
+	Paging
+	Kind model.UserKind `json:"kind,omitempty"` // empty: both
 }
 
 // ListUsers lists the users of an organization.
-func (s *Service) ListUsers(ctx context.Context, _ Call, request OrganizationReference) (Users, error) {
+func (s *Service) ListUsers(ctx context.Context, _ Call, request UserFilter) (Users, error) {
 	out := Users{Items: []User{}}
 	v, org, err := s.readOrganization(ctx, request.Organization)
 	if err != nil {
 		return out, err
 	}
-	for i := range v.cfg.Users {
-		if u := &v.cfg.Users[i]; u.OrganizationID == org.ID {
-			out.Items = append(out.Items, showUser(u))
-		}
+	in := newInput()
+	found, next := page(in, request.Paging, v.cfg.Users,
+		func(u *model.User) (time.Time, string) { return u.Created, u.ID },
+		func(u *model.User) bool {
+			return u.OrganizationID == org.ID && (request.Kind == "" || u.Kind == request.Kind)
+		})
+	for _, u := range found {
+		out.Items = append(out.Items, showUser(u))
 	}
-	return out, nil
+	out.Next = next
+	return out, in.err()
 }
 
 // UserActivity is the input of user.set-active.

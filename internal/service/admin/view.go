@@ -15,6 +15,8 @@ type view struct {
 	groups       map[string]*model.UserGroup
 	projects     map[string]*model.Project
 	certificates map[string]*model.Certificate
+	keys         map[string]*model.Key
+	policiesOf   map[string][]*model.SigningPolicy // by certificate
 }
 
 func newView(cfg *model.Config) *view { return &view{cfg: cfg} }
@@ -146,7 +148,20 @@ func (v *view) certificateByID(id string) *model.Certificate {
 }
 
 func (v *view) keyByID(id string) *model.Key {
-	return match(v.cfg.Keys, func(k *model.Key) bool { return k.ID == id })
+	return byID(&v.keys, v.cfg.Keys, func(k *model.Key) string { return k.ID }, id)
+}
+
+// policiesWith gives the policies that sign with a certificate, in the
+// configuration's order.
+func (v *view) policiesWith(certificateID string) []*model.SigningPolicy {
+	if v.policiesOf == nil {
+		v.policiesOf = make(map[string][]*model.SigningPolicy, len(v.cfg.SigningPolicies))
+		for i := range v.cfg.SigningPolicies {
+			p := &v.cfg.SigningPolicies[i]
+			v.policiesOf[p.CertificateID] = append(v.policiesOf[p.CertificateID], p)
+		}
+	}
+	return v.policiesOf[certificateID]
 }
 
 // match gives the first element that fits, nil when none does.

@@ -11,6 +11,7 @@ import (
 
 	"signpath/internal/secret"
 	"signpath/internal/service/model"
+	"signpath/internal/service/store"
 	"signpath/internal/service/webhooks"
 )
 
@@ -22,6 +23,7 @@ type Webhook struct {
 	Project          string    `json:"project"` // slug
 	URL              string    `json:"url"`
 	HasAuthorization bool      `json:"hasAuthorization"`
+	Notices          bool      `json:"notices"` // told of certificates and API tokens that end, too
 	Active           bool      `json:"active"`
 	Created          time.Time `json:"created"`
 }
@@ -29,10 +31,11 @@ type Webhook struct {
 // Webhooks is a list of webhooks.
 type Webhooks struct {
 	Items []Webhook `json:"items"`
+	Next
 }
 
 func (v *view) showWebhook(w *model.Webhook) Webhook {
-	out := Webhook{ID: w.ID, OrganizationID: w.OrganizationID, URL: w.URL, HasAuthorization: w.SealedAuthorization != nil, Active: w.Active, Created: w.Created}
+	out := Webhook{ID: w.ID, OrganizationID: w.OrganizationID, URL: w.URL, HasAuthorization: w.SealedAuthorization != nil, Notices: w.Notices, Active: w.Active, Created: w.Created}
 	if p := v.projectByID(w.ProjectID); p != nil {
 		out.Project = p.Slug
 	}
@@ -47,6 +50,7 @@ type NewWebhook struct {
 	// Authorization is sent unchanged as the header of this name, scheme
 	// included, e.g. "Bearer abc"; empty: the header is not sent.
 	Authorization string `json:"authorization,omitempty"`
+	Notices       bool   `json:"notices,omitempty"`
 }
 
 // CreateWebhook adds a webhook to a project.
@@ -57,7 +61,7 @@ func (s *Service) CreateWebhook(ctx context.Context, call Call, request NewWebho
 		in := newInput()
 		org := t.organization(in, request.Organization)
 		project := t.project(in, "project", org, request.Project)
-		w := model.Webhook{ID: newID(), URL: s.webhookURL(in, "url", request.URL), Active: true, Created: t.now}
+		w := model.Webhook{ID: newID(), URL: s.webhookURL(in, "url", request.URL), Notices: request.Notices, Active: true, Created: t.now}
 		if strings.ContainsFunc(authorization.Reveal(), func(r rune) bool { return unicode.IsControl(r) || r > '~' }) || len(authorization.Reveal()) > maxAuthorization {
 			in.fail("authorization", "The value must be at most %d printable ASCII characters.", maxAuthorization)
 		}
@@ -111,6 +115,7 @@ func (s *Service) webhookURL(in *input, field, text string) string {
 // WebhookFilter is the input of webhook.list.
 type WebhookFilter struct {
 	OrganizationReference
+	Paging
 	Project string `json:"project,omitempty"` // slug; empty: of every project
 }
 
@@ -133,16 +138,23 @@ func (s *Service) ListWebhooks(ctx context.Context, _ Call, request WebhookFilte
 		return out, err
 	}
 	list, err := s.Store.Webhooks(ctx, org.ID, projectID)
-	for i := range list {
-		out.Items = append(out.Items, v.showWebhook(&list[i]))
+	if err != nil {
+		return out, err
 	}
-	return out, err
+	found, next := page(in, request.Paging, list,
+		func(w *model.Webhook) (time.Time, string) { return w.Created, w.ID }, func(*model.Webhook) bool { return true })
+	for _, w := range found {
+		out.Items = append(out.Items, v.showWebhook(w))
+	}
+	out.Next = next
+	return out, in.err()
 }
 
 // WebhookReference names a webhook by its identifier.
 type WebhookReference struct {
 	OrganizationReference
 	Webhook string `json:"webhook"`
+	Project string `json:"project,omitempty"` // slug of the project that it must belong to; empty: any
 }
 
 // webhook finds a webhook of an organization.
@@ -152,6 +164,35 @@ func (s *Service) webhook(list []model.Webhook, in *input, id string) *model.Web
 		in.fail("webhook", "There is no webhook %q in the organization.", clip(id))
 	}
 	return found
+}
+
+// WebhookEdit is the input of webhook.edit: absent members leave things as they are.
+type WebhookEdit struct {
+	WebhookReference
+	Active  *bool `json:"active,omitempty"`
+	Notices *bool `json:"notices,omitempty"`
+}
+
+// EditWebhook changes a webhook. Another address or authorization value is
+// another webhook.
+func (s *Service) EditWebhook(ctx context.Context, call Call, request WebhookEdit) (Webhook, error) {
+	return s.changeWebhook(ctx, call, request.WebhookReference, func(t *transaction, w *model.Webhook) error {
+		before := t.showWebhook(w)
+		if request.Active != nil {
+			w.Active = *request.Active
+		}
+		if request.Notices != nil {
+			w.Notices = *request.Notices
+		}
+		after := t.showWebhook(w)
+		if before == after {
+			return nil
+		}
+		if err := t.PutWebhook(*w); err != nil {
+			return err
+		}
+		return t.record("Webhook.Changed", w.OrganizationID, changeData{before, after})
+	})
 }
 
 // WebhookActivity is the input of webhook.set-active.
@@ -199,6 +240,7 @@ func (s *Service) changeWebhook(ctx context.Context, call Call, ref WebhookRefer
 			return err
 		}
 		w := s.webhook(list, in, ref.Webhook)
+		t.ofProject(in, w, org, ref.Project)
 		if err := in.err(); err != nil {
 			return err
 		}
@@ -232,13 +274,30 @@ type WebhookAnswer struct {
 // WebhookDeliveries is a list of messages, newest first.
 type WebhookDeliveries struct {
 	Items []WebhookDelivery `json:"items"`
+	Next
 }
 
-// maxDeliveries is how many messages webhook.deliveries shows.
+// WebhookDeliveryFilter is the input of webhook.deliveries.
+type WebhookDeliveryFilter struct {
+	WebhookReference
+	Paging
+}
+
+// maxDeliveries is how many messages webhook.deliveries shows unless it is told.
 const maxDeliveries = 100
 
-// ListWebhookDeliveries lists the newest messages of a webhook.
-func (s *Service) ListWebhookDeliveries(ctx context.Context, _ Call, request WebhookReference) (WebhookDeliveries, error) {
+// ofProject refuses a webhook of another project than the one that is meant.
+func (v *view) ofProject(in *input, w *model.Webhook, org *model.Organization, slug string) {
+	if w == nil || slug == "" {
+		return
+	}
+	if p := v.project(in, "project", org, slug); p != nil && p.ID != w.ProjectID {
+		in.fail("webhook", "The webhook belongs to another project.")
+	}
+}
+
+// ListWebhookDeliveries lists the messages of a webhook, the newest first.
+func (s *Service) ListWebhookDeliveries(ctx context.Context, _ Call, request WebhookDeliveryFilter) (WebhookDeliveries, error) {
 	out := WebhookDeliveries{Items: []WebhookDelivery{}}
 	v, err := s.read(ctx)
 	if err != nil {
@@ -254,10 +313,24 @@ func (s *Service) ListWebhookDeliveries(ctx context.Context, _ Call, request Web
 		return out, err
 	}
 	w := s.webhook(hooks, in, request.Webhook)
+	v.ofProject(in, w, org, request.Project)
+	from := request.check(in)
 	if err := in.err(); err != nil {
 		return out, err
 	}
-	list, err := s.Store.WebhookDeliveries(ctx, org.ID, w.ID, maxDeliveries)
+	limit := request.Limit
+	if limit == 0 {
+		limit = maxDeliveries
+	}
+	f := store.DeliveryFilter{OrganizationID: org.ID, WebhookID: w.ID, Limit: limit + 1}
+	if request.Cursor != "" {
+		f.Before, f.BeforeID = time.UnixMilli(from.millis).UTC(), from.id
+	}
+	list, err := s.Store.WebhookDeliveries(ctx, f)
+	if len(list) > limit {
+		list = list[:limit]
+		out.NextCursor = positionOf(list[limit-1].Created, list[limit-1].ID).cursor()
+	}
 	for _, d := range list {
 		shown := WebhookDelivery{ID: d.ID, SigningRequestID: d.SigningRequestID, Status: string(d.Status), State: "waiting", Created: d.Created, Answers: []WebhookAnswer{}}
 		switch {

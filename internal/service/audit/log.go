@@ -76,6 +76,9 @@ type Log struct {
 	closing bool
 	stopped bool
 
+	lastWrite, lastFailure time.Time // of group commits, for Writes
+	lastCause              error
+
 	wake  chan struct{} // capacity 1: there is something new
 	done  chan struct{} // the writer has ended
 	stop  context.CancelFunc

@@ -218,6 +218,7 @@ func (l *Log) round(ctx context.Context) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err != nil {
+		l.lastFailure, l.lastCause = l.now(), err
 		l.failed(batch, err)
 		if l.writer.pause == 0 {
 			l.log.Error("The audit log cannot be written; nothing is signed until it can.", "error", err)
@@ -235,6 +236,7 @@ func (l *Log) round(ctx context.Context) {
 	if len(batch) == 0 {
 		return // nothing was written: a full disk can still be read
 	}
+	l.lastWrite = l.now()
 	if l.writer.pause > 0 {
 		l.log.Info("The audit log can be written again.")
 	}

@@ -84,6 +84,8 @@ func Authenticate(snap *authz.Snapshot, organizationID, header, address string, 
 		return nil, err
 	}
 	p, known := snap.Token(HashToken(cred.Token.Reveal()))
+	build, built := snap.TrustedBuildSystem(organizationID, HashToken(cred.TBSToken.Reveal()))
+	built = built && !cred.TBSToken.IsEmpty()
 	for _, c := range []struct {
 		refused bool
 		detail  string
@@ -93,9 +95,9 @@ func Authenticate(snap *authz.Snapshot, organizationID, header, address string, 
 		{!p.Token.Active, "The API token was revoked. Create a new one for the user."},
 		{!p.Token.Expires.IsZero() && !now.Before(p.Token.Expires), "The API token expired on " + p.Token.Expires.UTC().Format("2006-01-02 15:04:05Z") + ". Create a new one for the user."},
 		{!p.User.Active, "The user of the API token is not active."},
-		// No trusted build system can be registered, so no token proves one. To
-		// ignore it would let a caller believe that the build was verified.
-		{!cred.TBSToken.IsEmpty(), "The trusted build system token is unknown. Send the API token alone, without the part after the colon."},
+		// To ignore a wrong one would let a caller believe that the build was verified.
+		{!cred.TBSToken.IsEmpty() && !built, "The trusted build system token is unknown in this organization. Check that it was copied in full, or send the API token alone, without the part after the colon."},
+		{built && !build.Active, "The trusted build system is not active."},
 	} {
 		if c.refused {
 			return nil, wire.NewProblem(http.StatusUnauthorized, c.detail)
@@ -103,6 +105,9 @@ func Authenticate(snap *authz.Snapshot, organizationID, header, address string, 
 	}
 	if !allowedFrom(p.Token.Addresses, address) {
 		return nil, wire.NewProblem(http.StatusForbidden, "The API token may not be used from the address "+named(address)+". Use it from one of the addresses that it is limited to, or have its limits changed.")
+	}
+	if built {
+		p.TrustedBuildSystem = build
 	}
 	return &p, nil
 }

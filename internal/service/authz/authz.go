@@ -14,6 +14,8 @@ package authz
 
 import (
 	"crypto/subtle"
+	"iter"
+	"maps"
 	"slices"
 	"strings"
 
@@ -25,6 +27,8 @@ type Principal struct {
 	Organization model.Organization
 	User         model.User
 	Token        model.Token
+	// TrustedBuildSystem is the one whose token came along with the user's; nil: none did.
+	TrustedBuildSystem *model.TrustedBuildSystem
 }
 
 // Snapshot is the configuration at one version, indexed.
@@ -43,6 +47,8 @@ type Snapshot struct {
 	policiesByID  map[string]*model.SigningPolicy
 	certificates  map[string]*model.Certificate
 	keys          map[string]*model.Key
+	builds        map[[32]byte]*model.TrustedBuildSystem // by the hash of the token
+	buildsByID    map[string]*model.TrustedBuildSystem
 	groups        map[string]*model.UserGroup
 	groupsOf      map[string][]string   // IDs of the groups of each user
 	named         map[naming]struct{}   // who is named where
@@ -77,6 +83,8 @@ func NewSnapshot(c *model.Config) *Snapshot {
 		policiesByID:  make(map[string]*model.SigningPolicy, len(c.SigningPolicies)),
 		certificates:  make(map[string]*model.Certificate, len(c.Certificates)),
 		keys:          make(map[string]*model.Key, len(c.Keys)),
+		builds:        make(map[[32]byte]*model.TrustedBuildSystem, len(c.TrustedBuildSystems)),
+		buildsByID:    make(map[string]*model.TrustedBuildSystem, len(c.TrustedBuildSystems)),
 		groups:        make(map[string]*model.UserGroup, len(c.UserGroups)),
 		groupsOf:      map[string][]string{},
 		named:         map[naming]struct{}{},
@@ -116,6 +124,10 @@ func NewSnapshot(c *model.Config) *Snapshot {
 	}
 	for i := range c.Keys {
 		s.keys[c.Keys[i].ID] = &c.Keys[i]
+	}
+	for i := range c.TrustedBuildSystems {
+		b := &c.TrustedBuildSystems[i]
+		s.builds[b.TokenHash], s.buildsByID[b.ID] = b, b
 	}
 	for i := range c.SigningPolicies {
 		p := &c.SigningPolicies[i]
@@ -254,6 +266,9 @@ func (s *Snapshot) Key(c *model.Certificate) (*model.Key, bool) {
 	}
 	return k, true
 }
+
+// Keys gives every key of every organization, in no order.
+func (s *Snapshot) Keys() iter.Seq[*model.Key] { return maps.Values(s.keys) }
 
 // User finds a user of an organization by ID.
 func (s *Snapshot) User(organizationID, id string) (*model.User, bool) {

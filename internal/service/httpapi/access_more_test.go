@@ -8,7 +8,7 @@ import (
 // moreAccessRows are the rows of the access table that stand beside the tests
 // of their routes.
 func moreAccessRows() []accessRow {
-	return slices.Concat(auditAccessRows(), certificateAccessRows(), requestAccessRows())
+	return slices.Concat(auditAccessRows(), certificateAccessRows(), requestAccessRows(), keyAccessRows())
 }
 
 // certificateAccessRows are the rows of certificates.

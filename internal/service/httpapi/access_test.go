@@ -13,8 +13,6 @@ import (
 
 	"signpath/internal/secret"
 	"signpath/internal/service/auth"
-	"signpath/internal/service/keys"
-	"signpath/internal/service/keys/keystest"
 	"signpath/internal/service/model"
 	"signpath/internal/service/store"
 	"signpath/internal/wire"
@@ -92,7 +90,8 @@ func (w *accessWorld) next() string {
 
 func newAccessWorld(t *testing.T) *accessWorld {
 	w := &accessWorld{bench: newBench(t), t: t, foreignOrg: uuid.NewString()}
-	w.admin.Issuer = testIssuer{soft: keys.NewSoft(keystest.KEK(t))}
+	w.admin.Issuer = testIssuer{soft: w.soft, ring: w.service.Keys}
+	w.sealing(t)
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	token := func(tx store.Tx, org string, u model.User) secret.Secret {
 		text, hash := auth.NewToken()

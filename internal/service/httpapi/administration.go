@@ -17,6 +17,7 @@ import (
 	"signpath/internal/service/auth"
 	"signpath/internal/service/authz"
 	"signpath/internal/service/model"
+	"signpath/internal/service/signing"
 	"signpath/internal/wire"
 )
 
@@ -132,6 +133,10 @@ func administrationProblem(err error) error {
 		return spelled
 	case errors.Is(err, admin.ErrNotFound):
 		return wire.NewProblem(http.StatusForbidden, sentence(err))
+	case errors.Is(err, admin.ErrQuota):
+		return wire.NewProblem(http.StatusForbidden, sentence(err))
+	case errors.Is(err, admin.ErrUnavailable):
+		return &signing.Error{Problem: wire.NewProblem(http.StatusServiceUnavailable, "The key store cannot do this at the moment. Try again."), Cause: err}
 	case errors.Is(err, admin.ErrConflict):
 		return wire.NewProblem(http.StatusConflict, sentence(err))
 	}
@@ -142,6 +147,8 @@ func administrationProblem(err error) error {
 var operationFields = map[string]string{
 	"active":                "IsActive",
 	"artifactConfiguration": "ArtifactConfigurationSlug",
+	"cursor":                "cursor", // as it stands in the query
+	"limit":                 "limit",
 	"certificate":           "CertificateSlug",
 	"hashes":                "HashAlgorithms",
 }
@@ -189,8 +196,8 @@ func (a *api) createdAt(x *exchange, path string, v any) error {
 }
 
 // listOf is the answer of a list.
-func listOf[T, Out any](list []T, show func(T) Out) items[Out] {
-	out := items[Out]{Items: make([]Out, len(list))}
+func listOf[T, Out any](list []T, next admin.Next, show func(T) Out) items[Out] {
+	out := items[Out]{Items: make([]Out, len(list)), NextCursor: next.NextCursor}
 	for i, v := range list {
 		out.Items[i] = show(v)
 	}

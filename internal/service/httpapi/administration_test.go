@@ -158,6 +158,7 @@ func TestAdministrationAnswers(t *testing.T) {
 		{"POST", "Projects/hash-signing/SigningPolicies", `{"slug":"a","certificateSlug":"nowhere","submitters":["x"],"hashAlgorithms":["Crc32"]}`, 400, "CertificateSlug", "nowhere"},
 		{"POST", "Projects/hash-signing/SigningPolicies", `{"slug":"a","certificateSlug":"nowhere","submitters":["x"],"hashAlgorithms":["Crc32"]}`, 400, "HashAlgorithms", "Crc32"},
 		{"POST", "Projects/hash-signing/SigningPolicies", `{"slug":"a","certificateSlug":"nowhere","submitters":["x"],"hashAlgorithms":["Crc32"]}`, 400, "Submitters", `"x"`},
+		{"POST", "Projects/hash-signing/SigningPolicies", `{"slug":"a","certificateSlug":"p256","hashAlgorithms":[]}`, 400, "HashAlgorithms", "At least one"},
 		{"POST", "Projects/hash-signing/SetDefaultArtifactConfiguration", `{}`, 400, "ArtifactConfigurationSlug", "missing"},
 		{"POST", "Projects/hash-signing/ArtifactConfigurations/initial/Edit", `{"isActive":false}`, 400, "IsActive", "default"},
 		{"POST", "CIUsers", `{"name":"a","roles":["Emperor"],"email":"a@b.c"}`, 400, "Roles", "Emperor"},

@@ -54,7 +54,9 @@ type certificateDetails struct {
 	KeyVersion          int                    `json:"keyVersion"`
 	IsKeyDeleted        bool                   `json:"isKeyDeleted"`
 	IsActive            bool                   `json:"isActive"`
-	SigningPolicies     []string               `json:"signingPolicies"` // project/policy
+	KeyStore            string                 `json:"keyStore,omitempty"` // soft, or hsm:NAME
+	RequiresApproval    bool                   `json:"requiresApproval"`   // of every signing policy that uses it
+	SigningPolicies     []string               `json:"signingPolicies"`    // project/policy
 	X509CertificateData *x509Details           `json:"x509CertificateData,omitempty"`
 	GPGKeyData          *gpgDetails            `json:"gpgKeyData,omitempty"`
 	Warnings            []string               `json:"warnings,omitempty"`
@@ -79,6 +81,7 @@ func detailsOf(c *admin.Certificate) certificateDetails {
 	out := certificateDetails{
 		CertificateID: c.ID, Slug: c.Slug, Name: c.Name, CertificateType: c.Type, CreationMethod: c.Creation, State: c.State,
 		KeyType: c.KeyType, KeySizeInBits: c.KeySizeInBits, KeyVersion: c.KeyVersion, IsKeyDeleted: c.KeyDeleted, IsActive: c.Active,
+		KeyStore: c.KeyStore, RequiresApproval: c.RequiresApproval,
 		SigningPolicies: texts(c.Policies), Warnings: c.Warnings,
 	}
 	switch {
@@ -113,11 +116,15 @@ func (x *exchange) ownOrganization() admin.OrganizationReference {
 }
 
 func (a *api) listCertificates(x *exchange) error {
-	var out admin.Certificates
-	if err := a.administer(x, readCertificates, "certificate.list", x.ownOrganization(), &out); err != nil {
+	list, err := x.list()
+	if err != nil {
 		return err
 	}
-	return x.compressibleJSON(http.StatusOK, listOf(out.Items, func(c admin.Certificate) certificateDetails { return detailsOf(&c) }))
+	var out admin.Certificates
+	if err := a.administer(x, readCertificates, "certificate.list", list, &out); err != nil {
+		return err
+	}
+	return x.compressibleJSON(http.StatusOK, listOf(out.Items, out.Next, func(c admin.Certificate) certificateDetails { return detailsOf(&c) }))
 }
 
 // certificateInPath finds the certificate that the address names. What does not
@@ -190,7 +197,7 @@ type newX509 struct {
 	Slug          string       `json:"slug"`
 	Name          string       `json:"name"`
 	KeyType       wire.KeyType `json:"keyType"`       // default Rsa
-	KeySizeInBits int          `json:"keySizeInBits"` // default 4096, or 256 for Ecdsa
+	KeySizeInBits int          `json:"keySizeInBits"` // default 4096, or 256 for Ecdsa and Ed25519
 	Subject       struct {
 		CommonName         string `json:"commonName"`
 		Organization       string `json:"organization"`
@@ -200,14 +207,16 @@ type newX509 struct {
 		Country            string `json:"country"`
 	} `json:"subject"`
 	SubjectAlternativeNames []string   `json:"subjectAlternativeNames"`
-	ValidTo                 *time.Time `json:"validTo"` // self-signed only
+	KeyStore                string     `json:"keyStore"` // default: the embedded one; hsm:NAME for a token
+	AdoptKey                string     `json:"adoptKey"` // label, or id:HEX, of a key that is on the token already
+	ValidTo                 *time.Time `json:"validTo"`  // self-signed only
 }
 
 // keyTypeNames are the beginnings of the names of key types, with the default size.
 var keyTypeNames = map[wire.KeyType]struct {
 	prefix string
 	size   int
-}{wire.KeyRSA: {"rsa", 4096}, wire.KeyECDSA: {"p", 256}}
+}{wire.KeyRSA: {"rsa", 4096}, wire.KeyECDSA: {"p", 256}, wire.KeyEd25519: {"", 256}}
 
 // readNewX509 reads the body as the input of an operation.
 func (x *exchange) readNewX509() (admin.NewCertificate, error) {
@@ -220,14 +229,21 @@ func (x *exchange) readNewX509() (admin.NewCertificate, error) {
 	}
 	name, ok := keyTypeNames[r.KeyType]
 	if !ok {
-		return admin.NewCertificate{}, wire.Field("KeyType", "The key types are Rsa and Ecdsa.")
+		return admin.NewCertificate{}, wire.Field("KeyType", "The key types are Rsa, Ecdsa and Ed25519.")
 	}
 	if r.KeySizeInBits == 0 {
 		r.KeySizeInBits = name.size
 	}
+	keyType := name.prefix + strconv.Itoa(r.KeySizeInBits)
+	if r.KeyType == wire.KeyEd25519 {
+		if keyType = "ed25519"; r.KeySizeInBits != name.size {
+			return admin.NewCertificate{}, wire.Field("KeySizeInBits", "Ed25519 keys have 256 bits.")
+		}
+	}
 	return admin.NewCertificate{
-		OrganizationReference: x.ownOrganization(), Slug: r.Slug, Name: r.Name, KeyType: name.prefix + strconv.Itoa(r.KeySizeInBits),
+		OrganizationReference: x.ownOrganization(), Slug: r.Slug, Name: r.Name, KeyType: keyType,
 		CommonName: r.Subject.CommonName, SubjectOrganization: r.Subject.Organization,
+		KeyOrigin: admin.KeyOrigin{KeyStore: r.KeyStore, AdoptKey: r.AdoptKey},
 		SubjectDetails: admin.SubjectDetails{
 			OrganizationalUnit: r.Subject.OrganizationalUnit, Locality: r.Subject.Locality, State: r.Subject.State, Country: r.Subject.Country,
 			AlternativeNames: r.SubjectAlternativeNames,

@@ -29,6 +29,9 @@ import (
 type testIssuer struct {
 	admin.Issuer
 	soft *keys.Soft
+	ring interface {
+		Signer(context.Context, model.Key) (keys.Signer, error)
+	}
 }
 
 func (i testIssuer) key(ctx context.Context) (admin.Issued, keys.Signer, error) {
@@ -62,7 +65,7 @@ func (i testIssuer) Request(ctx context.Context, r admin.X509Request) (admin.Iss
 // administrated gives the bench's other user a role and the service an issuer.
 func (b *bench) administrated(t *testing.T, role model.Role) {
 	t.Helper()
-	b.admin.Issuer = testIssuer{soft: keys.NewSoft(keystest.KEK(t))}
+	b.admin.Issuer = testIssuer{soft: b.soft, ring: b.service.Keys}
 	u := b.other
 	u.Roles = []model.Role{role}
 	b.change(t, func(tx store.Tx) error { return tx.PutUser(u) })

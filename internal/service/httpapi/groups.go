@@ -56,7 +56,8 @@ func (x *exchange) subjects(ids []string) []subjectAnswer {
 
 // items is the answer of lists.
 type items[T any] struct {
-	Items []T `json:"items"`
+	Items      []T    `json:"items"`
+	NextCursor string `json:"nextCursor,omitempty"` // absent on the last page
 }
 
 type groupAnswer struct {
@@ -101,11 +102,15 @@ func (x *exchange) groupReference() admin.UserGroupReference {
 }
 
 func (a *api) userGroups(x *exchange) error {
-	var out admin.UserGroups
-	if err := a.administer(x, organization(authz.ReadConfiguration), "group.list", x.org(), &out); err != nil {
+	list, err := x.list()
+	if err != nil {
 		return err
 	}
-	return x.json(http.StatusOK, listOf(out.Items, showGroup))
+	var out admin.UserGroups
+	if err := a.administer(x, organization(authz.ReadConfiguration), "group.list", list, &out); err != nil {
+		return err
+	}
+	return x.compressibleJSON(http.StatusOK, listOf(out.Items, out.Next, showGroup))
 }
 
 func (a *api) userGroup(x *exchange) error {

@@ -41,6 +41,7 @@ type bench struct {
 	change  func(t *testing.T, fn func(store.Tx) error)
 	admin   *admin.Service
 	uses    *auth.Uses
+	soft    *keys.Soft
 
 	requests *requests.Service
 	runner   *jobs.Runner
@@ -97,6 +98,7 @@ func newBench(t *testing.T) *bench {
 		}
 	}
 	soft := keys.NewSoft(keystest.KEK(t))
+	b.soft = soft
 	b.populate(t, soft)
 	b.service, err = signing.New(ctx, signing.Config{Store: st, Log: log, Keys: keys.NewRing(st, map[string]keys.Backend{"soft": soft}), Logger: quiet, WebURL: "https://sign.example.test/Web"})
 	must(t, err)

@@ -17,20 +17,26 @@ import (
 // SigningRequests/SubmitWithArtifact. With IsFastSigningRequest=true the answer
 // is the payload with its signature; without, the ID of an asynchronous request.
 func (a *api) submit(x *exchange) error {
-	body, err := x.requestBody()
+	body, err := x.messageBody()
 	if err != nil {
 		return err
 	}
 	s, err := wire.ReadSubmission(x.r.Header.Get("Content-Type"), body)
 	if err != nil {
-		return err
+		return body.orTooLarge(err)
 	}
 	if s.Asynchronous != nil {
+		if err := body.orTooLarge(nil); err != nil {
+			return err
+		}
 		return a.withRequests(func(r *requests.Service, x *exchange) error {
 			return a.submitAsynchronous(r, x, s, wire.SubmitWithArtifact)
 		})(x)
 	}
 	h, err := wire.ParsePayload(s.Artifact)
+	if !h.SignsMessage() {
+		err = body.orTooLarge(err)
+	}
 	if err != nil {
 		return err
 	}
@@ -55,7 +61,7 @@ func (a *api) signHash(x *exchange) error {
 	if err := checkJSONType(x.r.Header.Get("Content-Type")); err != nil {
 		return err
 	}
-	body, err := x.requestBody()
+	body, err := x.messageBody()
 	if err != nil {
 		return err
 	}
@@ -65,9 +71,12 @@ func (a *api) signHash(x *exchange) error {
 	}
 	var r wire.SignHashRequest
 	if err := wire.DecodeJSON(data, &r); err != nil {
-		return wire.Field("", "The request cannot be read: "+err.Error()+".")
+		return body.orTooLarge(wire.Field("", "The request cannot be read: "+err.Error()+"."))
 	}
 	h, err := r.Check()
+	if !h.SignsMessage() {
+		err = body.orTooLarge(err)
+	}
 	if err != nil {
 		return err
 	}
@@ -84,7 +93,7 @@ func (a *api) signHash(x *exchange) error {
 	return x.json(http.StatusOK, wire.SignHashAnswer{
 		SigningRequestID:  result.SigningRequestID,
 		WebLink:           result.WebLink,
-		HashSigningData:   wire.HashOnly{Hash: r.HashSigningData.Hash},
+		HashSigningData:   wire.HashOnly{Hash: base64.StdEncoding.EncodeToString(h.Digest)},
 		HashSigningResult: wire.HashSigningResult{Signature: base64.StdEncoding.EncodeToString(result.Signature)},
 		KeyVersion:        result.KeyVersion,
 	})
@@ -115,15 +124,45 @@ func (a *api) sign(x *exchange, r signing.Request) (*signing.Result, error) {
 	return result, nil
 }
 
-// requestBody is the bounded body of a request; reading past the bound gives *http.MaxBytesError.
-func (x *exchange) requestBody() (io.Reader, error) {
+// messageBody is the body of a request that may hold a message in place of a digest.
+type messageBody struct {
+	io.Reader
+	got  int64 // bytes so far
+	size int64 // bytes so far or announced, whichever is more
+}
+
+func (b *messageBody) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	b.got += int64(n)
+	b.size = max(b.size, b.got)
+	return n, err
+}
+
+// orTooLarge replaces err when the body was longer than one with a digest may be.
+func (b *messageBody) orTooLarge(err error) error {
+	if b.size > maxBody {
+		return &http.MaxBytesError{Limit: maxBody}
+	}
+	return err
+}
+
+func (x *exchange) messageBody() (*messageBody, error) {
+	r, err := x.boundedBody(maxMessageBody)
+	return &messageBody{Reader: r, size: x.r.ContentLength}, err
+}
+
+// requestBody is the body of a request without a message.
+func (x *exchange) requestBody() (io.Reader, error) { return x.boundedBody(maxBody) }
+
+// boundedBody is the body of a request; reading past the bound (in bytes) gives *http.MaxBytesError.
+func (x *exchange) boundedBody(bound int64) (io.Reader, error) {
 	if e := x.r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
 		return nil, wire.NewProblem(http.StatusUnsupportedMediaType, "Request bodies must not be compressed; leave Content-Encoding out.")
 	}
-	if x.r.ContentLength > maxBody {
-		return nil, &http.MaxBytesError{Limit: maxBody}
+	if x.r.ContentLength > bound {
+		return nil, &http.MaxBytesError{Limit: bound}
 	}
-	return bodyReader{http.MaxBytesReader(x.w.ResponseWriter, x.r.Body, maxBody), &x.bodyCut}, nil
+	return bodyReader{http.MaxBytesReader(x.w.ResponseWriter, x.r.Body, bound), &x.bodyCut}, nil
 }
 
 var errNotJSON = errors.New("the Content-Type is not JSON")

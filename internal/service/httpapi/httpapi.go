@@ -27,8 +27,13 @@ import (
 	"signpath/internal/wire"
 )
 
-// maxBody bounds the bodies of signing requests, in bytes.
-const maxBody = 1 << 20
+// Bounds of the bodies of signing requests, in bytes. maxMessageBody is for EdDSA
+// keys, which sign messages of up to wire.MaxMessage bytes: these in base64, and
+// room for the rest.
+const (
+	maxBody        = 1 << 20
+	maxMessageBody = 3 << 19
+)
 
 // Signing is the part of the signing service that the API calls;
 // *signing.Service implements it.

@@ -164,6 +164,7 @@ func TestOpenAPI(t *testing.T) {
 	tryAdministration(t, b, c)
 	tryCertificates(t, b, c)
 	tryAuditLog(t, b, c)
+	tryKeys(t, b, c)
 
 	for path, item := range c.doc.Paths.Map() {
 		for method, op := range item.Operations() {

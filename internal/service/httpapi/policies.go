@@ -40,10 +40,30 @@ func (a *api) mySigningPolicies(x *exchange) error {
 		}
 	}
 	list := a.Signing.MySigningPolicies(x.principal, filters[0].value, filters[1].value)
-	if list == nil {
-		list = []wire.SigningPolicy{} // clients expect an array
+	compact := prefers(x.r.Header, wire.PreferCompact)
+	body, err := wire.EncodeSigningPolicies(list, compact)
+	if err != nil {
+		return fmt.Errorf("encoding the answer: %w", err)
 	}
-	return x.compressibleJSON(http.StatusOK, wire.SigningPolicies{SigningPolicies: list})
+	h := x.w.Header()
+	h.Set("Vary", "Authorization, Prefer, Accept-Encoding")
+	if compact {
+		h.Set("Preference-Applied", wire.PreferCompact)
+	}
+	return x.revalidated("application/json", body)
+}
+
+// prefers tells whether a client states a preference (RFC 7240 section 2); its
+// parameters and a value do not count.
+func prefers(h http.Header, preference string) bool {
+	for entry := range strings.SplitSeq(strings.Join(h.Values("Prefer"), ","), ",") {
+		name, _, _ := strings.Cut(entry, ";")
+		name, _, _ = strings.Cut(name, "=")
+		if strings.EqualFold(strings.TrimSpace(name), preference) {
+			return true
+		}
+	}
+	return false
 }
 
 // policyAnswer tells a signing policy; flat names as in SignPath's answers.

@@ -16,6 +16,7 @@ func projectRoutes(a *api, org string) []route {
 	return []route{
 		{method: "GET", pattern: org + "/Organization", access: tokenFor, handler: a.organization},
 		{method: "POST", pattern: org + "/Organization/Edit", access: tokenFor, handler: a.editOrganization},
+		{method: "GET", pattern: org + "/Organization/Quota", access: tokenFor, handler: a.quota},
 		{method: "GET", pattern: projects, access: tokenFor, handler: a.projects},
 		{method: "POST", pattern: projects, access: tokenFor, handler: a.createProject},
 		{method: "GET", pattern: project, access: tokenFor, handler: a.project},
@@ -36,24 +37,66 @@ type organizationAnswer struct {
 	Name     string    `json:"name"`
 	IsActive bool      `json:"isActive"`
 	Created  time.Time `json:"created"`
+	// Days that finished signing requests are kept; 0: without end.
+	DocumentRetentionDays int `json:"documentRetentionDays"`
+	RequestRetentionDays  int `json:"requestRetentionDays"`
+	// Quotas, as the operator of the service has set them; absent: no limit.
+	MaxUsers        int `json:"maxUsers,omitempty"`
+	MaxProjects     int `json:"maxProjects,omitempty"`
+	MaxCertificates int `json:"maxCertificates,omitempty"`
+}
+
+func showOrganization(o admin.Organization) organizationAnswer {
+	return organizationAnswer{
+		ID: o.ID, Name: o.Name, IsActive: o.Active, Created: o.Created,
+		DocumentRetentionDays: o.DocumentRetentionDays, RequestRetentionDays: o.RequestRetentionDays,
+		MaxUsers: o.MaxUsers, MaxProjects: o.MaxProjects, MaxCertificates: o.MaxCertificates,
+	}
 }
 
 func (a *api) organization(x *exchange) error {
 	o := x.principal.Organization
-	return x.json(http.StatusOK, organizationAnswer{o.ID, o.Name, o.Active, o.Created})
+	return x.json(http.StatusOK, organizationAnswer{
+		ID: o.ID, Name: o.Name, IsActive: o.Active, Created: o.Created,
+		DocumentRetentionDays: o.DocumentRetentionDays, RequestRetentionDays: o.RequestRetentionDays,
+		MaxUsers: o.MaxUsers, MaxProjects: o.MaxProjects, MaxCertificates: o.MaxCertificates,
+	})
 }
 
 func (a *api) editOrganization(x *exchange) error {
-	var r struct{ Name string }
+	var r struct {
+		Name                                        *string
+		DocumentRetentionDays, RequestRetentionDays *int
+	}
 	if err := x.readJSON(&r, false); err != nil {
 		return err
 	}
 	var out admin.Organization
-	input := admin.RenamedOrganization{OrganizationReference: x.org(), Name: r.Name}
-	if err := a.administer(x, organization(authz.ManageOrganization), "organization.rename", input, &out); err != nil {
+	input := admin.OrganizationEdit{OrganizationReference: x.org(), Name: r.Name, DocumentDays: r.DocumentRetentionDays, RequestDays: r.RequestRetentionDays}
+	if err := a.administer(x, organization(authz.ManageOrganization), "organization.edit", input, &out); err != nil {
 		return err
 	}
-	return x.json(http.StatusOK, organizationAnswer{out.ID, out.Name, out.Active, out.Created})
+	return x.json(http.StatusOK, showOrganization(out))
+}
+
+// quotaAnswer tells the quota of signatures (SignPath changelog: its names).
+type quotaAnswer struct {
+	YearlyMaxNumberOfIndividualSignatures *int      `json:"yearlyMaxNumberOfIndividualSignatures"` // null: no limit
+	Used                                  int       `json:"usedNumberOfIndividualSignatures"`
+	QuotaPeriodStart                      time.Time `json:"quotaPeriodStart"`
+	QuotaPeriodEnd                        time.Time `json:"quotaPeriodEnd"`
+}
+
+func (a *api) quota(x *exchange) error {
+	var out admin.Quota
+	if err := a.administer(x, organization(authz.ReadConfiguration), "organization.quota", x.org(), &out); err != nil {
+		return err
+	}
+	answer := quotaAnswer{Used: out.Used, QuotaPeriodStart: out.PeriodStart, QuotaPeriodEnd: out.PeriodEnd}
+	if out.YearlySignatures > 0 {
+		answer.YearlyMaxNumberOfIndividualSignatures = &out.YearlySignatures
+	}
+	return x.json(http.StatusOK, answer)
 }
 
 type projectAnswer struct {
@@ -101,11 +144,15 @@ func (x *exchange) projectReference() admin.ProjectFilter {
 }
 
 func (a *api) projects(x *exchange) error {
-	var out admin.Projects
-	if err := a.administer(x, organization(authz.ReadConfiguration), "project.list", x.org(), &out); err != nil {
+	list, err := x.list()
+	if err != nil {
 		return err
 	}
-	return x.compressibleJSON(http.StatusOK, listOf(out.Items, showProject))
+	var out admin.Projects
+	if err := a.administer(x, organization(authz.ReadConfiguration), "project.list", list, &out); err != nil {
+		return err
+	}
+	return x.compressibleJSON(http.StatusOK, listOf(out.Items, out.Next, showProject))
 }
 
 func (a *api) createProject(x *exchange) error {
@@ -184,11 +231,15 @@ func (x *exchange) onArtifactConfiguration(action authz.Action) check {
 }
 
 func (a *api) artifactConfigurations(x *exchange) error {
-	var out admin.ArtifactConfigurations
-	if err := a.administer(x, x.onProject(authz.ReadConfiguration), "artifact-configuration.list", x.projectReference(), &out); err != nil {
+	list, err := x.listOfProject()
+	if err != nil {
 		return err
 	}
-	return x.json(http.StatusOK, listOf(out.Items, showArtifactConfiguration))
+	var out admin.ArtifactConfigurations
+	if err := a.administer(x, x.onProject(authz.ReadConfiguration), "artifact-configuration.list", list, &out); err != nil {
+		return err
+	}
+	return x.compressibleJSON(http.StatusOK, listOf(out.Items, out.Next, showArtifactConfiguration))
 }
 
 func (a *api) createArtifactConfiguration(x *exchange) error {
@@ -266,11 +317,15 @@ func showPolicy(p admin.Policy) policyAnswer {
 }
 
 func (a *api) projectPolicies(x *exchange) error {
-	var out admin.Policies
-	if err := a.administer(x, x.onProject(authz.ReadConfiguration), "policy.list", x.projectReference(), &out); err != nil {
+	list, err := x.listOfProject()
+	if err != nil {
 		return err
 	}
-	return x.compressibleJSON(http.StatusOK, listOf(out.Items, showPolicy))
+	var out admin.Policies
+	if err := a.administer(x, x.onProject(authz.ReadConfiguration), "policy.list", list, &out); err != nil {
+		return err
+	}
+	return x.compressibleJSON(http.StatusOK, listOf(out.Items, out.Next, showPolicy))
 }
 
 func (a *api) createPolicy(x *exchange) error {

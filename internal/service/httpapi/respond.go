@@ -3,6 +3,8 @@ package httpapi
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -24,6 +26,23 @@ func (x *exchange) json(status int, v any) error {
 	return x.body(status, "application/json", body)
 }
 
+// revalidated answers with a body that the client may keep and must ask about
+// each time before it uses it again: with status 304 and nothing else when the
+// client has it already (RFC 9110 sections 13.1.2 and 15.4.5). It is compressed
+// as compressibleJSON does. The caller sets Vary.
+func (x *exchange) revalidated(contentType string, body []byte) error {
+	sum := sha256.Sum256(body)
+	tag := `W/"` + base64.RawURLEncoding.EncodeToString(sum[:18]) + `"` // weak: one for all codings
+	h := x.w.Header()
+	h.Set("ETag", tag)
+	h.Set("Cache-Control", "private, no-cache")
+	if matchesTag(x.r.Header, tag) {
+		x.w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	return x.compressible(http.StatusOK, contentType, body)
+}
+
 // compressibleJSON answers with v, compressed when it is large and the client
 // says that it can read that. Only for answers without secrets, whose length
 // tells nothing.
@@ -33,6 +52,10 @@ func (x *exchange) compressibleJSON(status int, v any) error {
 		return err
 	}
 	x.w.Header().Set("Vary", "Accept-Encoding")
+	return x.compressible(status, "application/json", body)
+}
+
+func (x *exchange) compressible(status int, contentType string, body []byte) error {
 	if len(body) >= gzipFrom && acceptsGzip(x.r.Header) {
 		var b bytes.Buffer
 		z, err := gzip.NewWriterLevel(&b, gzip.BestSpeed)
@@ -44,7 +67,17 @@ func (x *exchange) compressibleJSON(status int, v any) error {
 		x.w.Header().Set("Content-Encoding", "gzip")
 		body = b.Bytes()
 	}
-	return x.body(status, "application/json", body)
+	return x.body(status, contentType, body)
+}
+
+// matchesTag reads If-None-Match with the weak comparison (RFC 9110 section 8.8.3.2).
+func matchesTag(h http.Header, tag string) bool {
+	for entry := range strings.SplitSeq(strings.Join(h.Values("If-None-Match"), ","), ",") {
+		if e := strings.TrimSpace(entry); e == "*" || strings.TrimPrefix(e, "W/") == strings.TrimPrefix(tag, "W/") {
+			return true
+		}
+	}
+	return false
 }
 
 // problem answers with an error document; it cannot fail.

@@ -51,6 +51,7 @@ func newRoutes(a *api) []route {
 	}
 	routes = append(routes, a.certificateRoutes(org)...)
 	routes = slices.Concat(routes, projectRoutes(a, org), userRoutes(a, org), groupRoutes(a, org))
+	routes = slices.Concat(routes, webhookRoutes(a, org), buildSystemRoutes(a, org), invitationRoutes(a, org), stopRoutes(a, org), keyRoutes(a, org))
 	routes = append(routes, auditRoutes(a)...)
 	routes = append(routes, requestRoutes(a, org)...)
 	for i := range routes {

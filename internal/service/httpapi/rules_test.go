@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -213,12 +214,75 @@ func TestGzip(t *testing.T) {
 			body, err = io.ReadAll(z)
 			must(t, err)
 		}
-		if !bytes.Equal(body, plain.Body.Bytes()) || w.Header().Get("Vary") != "Accept-Encoding" {
+		if !bytes.Equal(body, plain.Body.Bytes()) || !strings.Contains(w.Header().Get("Vary"), "Accept-Encoding") {
 			t.Errorf("%q: another answer, headers %v", c.accept, w.Header())
 		}
 	}
 	if w := b.do(t, "GET", "Cryptoki/MySigningPolicies?projectSlug=x", nil, "Accept-Encoding: gzip"); w.Header().Get("Content-Encoding") != "" {
 		t.Error("a short answer is compressed")
+	}
+}
+
+// The compact list is for those who ask for it; it holds the same policies.
+func TestPreferCompact(t *testing.T) {
+	b := newBench(t)
+	plain := b.do(t, "GET", "Cryptoki/MySigningPolicies", nil)
+	want, err := wire.ParseSigningPolicies(plain.Body.Bytes())
+	must(t, err)
+	if strings.Contains(plain.Body.String(), "sharedCertificates") || plain.Header().Get("Preference-Applied") != "" {
+		t.Errorf("compact without being asked for: %s", plain.Body)
+	}
+	for _, c := range []struct {
+		prefer string
+		want   bool
+	}{
+		{wire.PreferCompact, true}, {"respond-async, Compact-Signing-Policies; x=1", true}, {"compact-signing-policies=yes", true}, {"", false}, {"return=minimal", false}, {"x-compact-signing-policies", false},
+	} {
+		w := b.do(t, "GET", "Cryptoki/MySigningPolicies", nil, "Prefer: "+c.prefer)
+		if got := strings.Contains(w.Body.String(), "sharedCertificates"); got != c.want || (w.Header().Get("Preference-Applied") == wire.PreferCompact) != c.want {
+			t.Errorf("%q: compact %v, headers %v", c.prefer, got, w.Header())
+		}
+		got, err := wire.ParseSigningPolicies(w.Body.Bytes())
+		if err != nil || len(got) != len(want) {
+			t.Fatalf("%q: %d policies, %v", c.prefer, len(got), err)
+		}
+		for i := range got {
+			a, _ := got[i].PublicKey()
+			if p, _ := want[i].PublicKey(); !p.(interface{ Equal(crypto.PublicKey) bool }).Equal(a) || got[i].Name() != want[i].Name() ||
+				!bytes.Equal(got[i].CertificateBytes, want[i].CertificateBytes) || !slices.EqualFunc(got[i].CertificateChain, want[i].CertificateChain, bytes.Equal) {
+				t.Errorf("%q: policy %d differs", c.prefer, i)
+			}
+		}
+	}
+}
+
+// Who has the list already gets no second one; each form has a name of its own.
+func TestNotModified(t *testing.T) {
+	b := newBench(t)
+	plain := b.do(t, "GET", "Cryptoki/MySigningPolicies", nil)
+	compact := b.do(t, "GET", "Cryptoki/MySigningPolicies", nil, "Prefer: "+wire.PreferCompact)
+	tag, other := plain.Header().Get("ETag"), compact.Header().Get("ETag")
+	if tag == "" || tag == other || plain.Header().Get("Cache-Control") != "private, no-cache" {
+		t.Fatalf("%v", plain.Header())
+	}
+	for _, c := range []struct {
+		header []string
+		status int
+	}{
+		{[]string{"If-None-Match: " + tag}, 304},
+		{[]string{"If-None-Match: " + tag, "Accept-Encoding: gzip"}, 304},
+		{[]string{"If-None-Match: \"x\", " + strings.TrimPrefix(tag, "W/")}, 304},
+		{[]string{"If-None-Match: " + other, "Prefer: " + wire.PreferCompact}, 304},
+		{[]string{"If-None-Match: " + other}, 200},
+		{[]string{"If-None-Match: W/\"x\""}, 200},
+		{[]string{"If-None-Match: *"}, 304},
+		{[]string{"If-None-Match: " + tag, "Authorization: Bearer " + b.otherToken.Reveal()}, 200},
+		{[]string{"If-None-Match: " + tag, "Authorization: Bearer wrong"}, 401},
+	} {
+		w := b.do(t, "GET", "Cryptoki/MySigningPolicies", nil, c.header...)
+		if w.Code != c.status || c.status == 304 && (w.Body.Len() > 0 || w.Header().Get("ETag") == "") {
+			t.Errorf("%v: %d, %d bytes, %v", c.header, w.Code, w.Body.Len(), w.Header())
+		}
 	}
 }
 

@@ -53,6 +53,7 @@ func requestRoutes(a *api, org string) []route {
 		get(id+"/SignedArtifact", a.signedArtifact),
 		get(id+"/UnsignedArtifact", a.unsignedArtifact),
 		get(id+"/BuildSettingsFile", a.buildSettingsFile),
+		get(id+"/X509Certificate", a.requestCertificate),
 		post(id+"/UploadUnsignedArtifact", a.uploadArtifact),
 		post(id+"/Cancel", a.decision((*requests.Service).Cancel)),
 		post(id+"/Approve", a.decision((*requests.Service).Approve)),
@@ -180,7 +181,27 @@ func (x *exchange) contents(a *api, s *requests.Service) (*model.SigningRequest,
 	if err != nil {
 		return nil, err
 	}
-	return r, requests.MayRead(x.snapshot, x.principal, r)
+	if err := requests.MayRead(x.snapshot, x.principal, r); err != nil {
+		return nil, err
+	}
+	return r, requests.Contents(r)
+}
+
+// requestCertificate gives the certificate of the signature. It is public, as
+// certificates are.
+func (a *api) requestCertificate(s *requests.Service, x *exchange) error {
+	r, err := x.found(s)
+	var certificate []byte
+	switch {
+	case isUnknown(err):
+		certificate, err = s.FastCertificate(x.r.Context(), x.snapshot, x.organizationID, x.params["signingRequestId"])
+	case err == nil:
+		certificate, err = s.Certificate(x.r.Context(), x.snapshot, r)
+	}
+	if err != nil {
+		return err
+	}
+	return x.attachment("application/pkix-cert", strings.ToLower(x.params["signingRequestId"])+".cer", certificate)
 }
 
 func (a *api) signedArtifact(s *requests.Service, x *exchange) error {
@@ -258,7 +279,13 @@ func (a *api) decision(act decide) func(*requests.Service, *exchange) error {
 		if err := x.readJSON(&in, true); err != nil {
 			return err
 		}
-		if err := act(s, x.r.Context(), x.principal, x.params["signingRequestId"], in.Reason); err != nil {
+		err := act(s, x.r.Context(), x.principal, x.params["signingRequestId"], in.Reason)
+		if isUnknown(err) {
+			if _, fastErr := s.Fast(x.r.Context(), x.snapshot, x.organizationID, x.params["signingRequestId"]); fastErr == nil {
+				return wire.NewProblem(http.StatusConflict, "This was a fast signing request: it ended with its answer.")
+			}
+		}
+		if err != nil {
 			return err
 		}
 		x.w.WriteHeader(http.StatusNoContent)

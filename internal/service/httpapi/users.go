@@ -51,6 +51,7 @@ type userAnswer struct {
 	IsActive              bool         `json:"isActive"`
 	DirectorySynchronized bool         `json:"directorySynchronized"`
 	Created               time.Time    `json:"created"`
+	InvitationExpires     *time.Time   `json:"invitationExpires,omitempty"` // end of an invitation that waits
 }
 
 // userDetailsAnswer is one user with its groups.
@@ -60,7 +61,7 @@ type userDetailsAnswer struct {
 }
 
 func showUser(u admin.User) userAnswer {
-	return userAnswer{ID: u.ID, Name: u.Name, Email: u.Email, Roles: u.Roles, IsActive: u.Active, DirectorySynchronized: u.Synchronized, Created: u.Created}
+	return userAnswer{ID: u.ID, Name: u.Name, Email: u.Email, Roles: u.Roles, IsActive: u.Active, DirectorySynchronized: u.Synchronized, Created: u.Created, InvitationExpires: u.InvitationExpires}
 }
 
 // userID is the id that the path names.
@@ -123,17 +124,16 @@ func (x *exchange) userReference() admin.UserReference {
 }
 
 func (a *api) users(x *exchange, kind model.UserKind) error {
-	var all admin.Users
-	if err := a.administer(x, organization(authz.ReadConfiguration), "user.list", x.org(), &all); err != nil {
+	list, err := x.list()
+	if err != nil {
 		return err
 	}
-	out := items[userAnswer]{Items: []userAnswer{}}
-	for _, u := range all.Items {
-		if u.Kind == kind {
-			out.Items = append(out.Items, showUser(u))
-		}
+	var out admin.Users
+	input := admin.UserFilter{OrganizationReference: list.OrganizationReference, Paging: list.Paging, Kind: kind}
+	if err := a.administer(x, organization(authz.ReadConfiguration), "user.list", input, &out); err != nil {
+		return err
 	}
-	return x.json(http.StatusOK, out)
+	return x.compressibleJSON(http.StatusOK, listOf(out.Items, out.Next, showUser))
 }
 
 func (a *api) user(x *exchange, kind model.UserKind) error {
@@ -212,12 +212,16 @@ func showToken(t admin.Token) tokenAnswer {
 }
 
 func (a *api) tokens(x *exchange, kind model.UserKind) error {
+	list, err := x.list()
+	if err != nil {
+		return err
+	}
 	var out admin.Tokens
-	input := admin.TokenFilter{OrganizationReference: x.org(), User: x.userID()}
+	input := admin.TokenFilter{OrganizationReference: list.OrganizationReference, Paging: list.Paging, User: x.userID()}
 	if err := a.administer(x, x.onTokens(kind), "token.list", input, &out); err != nil {
 		return err
 	}
-	return x.json(http.StatusOK, listOf(out.Items, showToken))
+	return x.compressibleJSON(http.StatusOK, listOf(out.Items, out.Next, showToken))
 }
 
 func (a *api) createToken(x *exchange, kind model.UserKind) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/rsa"
 	"encoding/asn1"
 	"errors"
@@ -14,7 +15,8 @@ import (
 )
 
 // CryptoSigner gives a key the form that crypto/x509 and OpenPGP want. Unlike
-// Signer, an ECDSA answer is the DER SEQUENCE of RFC 3279 section 2.2.3. RSA
+// Signer, an ECDSA answer is the DER SEQUENCE of RFC 3279 section 2.2.3. An Ed25519
+// key signs messages and takes no hash. RSA
 // options choose the scheme: *rsa.PSSOptions PSS, anything else PKCS1; the salt
 // of PSS is as long as the digest, other lengths are refused. ctx is that of
 // every later signature.
@@ -35,6 +37,12 @@ func (c *cryptoSigner) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) 
 		opts = crypto.Hash(0)
 	}
 	hash := opts.HashFunc()
+	if _, ok := c.signer.Public().(ed25519.PublicKey); ok {
+		if hash != 0 {
+			return nil, schemeError(wire.Scheme{Algorithm: wire.EdDSA}, "Ed25519 signs messages, not digests of %s.", hash)
+		}
+		return c.signer.Sign(c.ctx, wire.Scheme{Algorithm: wire.EdDSA}, digest)
+	}
 	if _, ok := c.signer.Public().(*ecdsa.PublicKey); ok {
 		if hash != 0 && len(digest) != hash.Size() {
 			return nil, schemeError(wire.Scheme{Algorithm: wire.ECDSA}, "The digest has %d bytes, but a %s digest has %d.", len(digest), hash, hash.Size())

@@ -43,9 +43,13 @@ func schemeError(s wire.Scheme, format string, args ...any) error {
 
 // keySizes is the one table of keys that the service holds.
 var keySizes = map[wire.KeyType][]int{
-	wire.KeyRSA:   {2048, 3072, 4096},
-	wire.KeyECDSA: {256, 384, 521},
+	wire.KeyRSA:     {2048, 3072, 4096},
+	wire.KeyECDSA:   {256, 384, 521},
+	wire.KeyEd25519: {ed25519Bits},
 }
+
+// ed25519Bits is the size of an Ed25519 key (RFC 8032 section 5.1: b = 256).
+const ed25519Bits = 256
 
 // CheckSize answers ErrUnsupportedKey, with a sentence that lists what there
 // is, unless the service holds keys of that type and size (RSA modulus or curve
@@ -53,7 +57,7 @@ var keySizes = map[wire.KeyType][]int{
 func CheckSize(keyType wire.KeyType, bits int) error {
 	sizes, ok := keySizes[keyType]
 	if !ok {
-		return fmt.Errorf("%w: type %q; there are %s and %s", ErrUnsupportedKey, keyType, wire.KeyRSA, wire.KeyECDSA)
+		return fmt.Errorf("%w: type %q; there are %s, %s and %s", ErrUnsupportedKey, keyType, wire.KeyRSA, wire.KeyECDSA, wire.KeyEd25519)
 	}
 	names := make([]string, len(sizes))
 	for i, s := range sizes {

@@ -17,12 +17,13 @@ import (
 
 // Signer is one private key, ready for use. It is safe for concurrent use.
 type Signer interface {
-	// Public is *rsa.PublicKey or *ecdsa.PublicKey.
+	// Public is *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey.
 	Public() crypto.PublicKey
-	// Sign signs a digest. RSA: the modulus-length big-endian block (PKCS1: DigestInfo
+	// Sign signs a digest (EdDSA: a message, see wire.HashSigning.Input). RSA: the modulus-length big-endian block (PKCS1: DigestInfo
 	// of scheme.Hash is added here; PSS: salt length = digest length, MGF1 with the
-	// same hash). ECDSA: r‖s, each big-endian and padded to the curve's size.
-	Sign(ctx context.Context, scheme wire.Scheme, digest []byte) ([]byte, error)
+	// same hash). ECDSA: r‖s, each big-endian and padded to the curve's size. EdDSA:
+	// R‖S, 64 bytes (RFC 8032 section 5.1.6).
+	Sign(ctx context.Context, scheme wire.Scheme, input []byte) ([]byte, error)
 }
 
 // Backend makes and opens keys of one kind.

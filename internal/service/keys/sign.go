@@ -3,6 +3,7 @@ package keys
 import (
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
 	"errors"
@@ -11,15 +12,21 @@ import (
 )
 
 // CheckScheme answers a *SchemeError unless a key of the given type can sign a
-// digest of that length under scheme. Every back end asks it first.
+// digest (EdDSA: a message) of that length under scheme. Every back end asks it first.
 func CheckScheme(keyType wire.KeyType, scheme wire.Scheme, digestLen int) error {
 	switch scheme.Algorithm {
-	case wire.RSAPKCS1, wire.RSAPSS, wire.ECDSA:
+	case wire.RSAPKCS1, wire.RSAPSS, wire.ECDSA, wire.EdDSA:
 	default:
-		return schemeError(scheme, "The signature algorithm %q is unknown; there are %s, %s and %s.", scheme.Algorithm, wire.RSAPKCS1, wire.RSAPSS, wire.ECDSA)
+		return schemeError(scheme, "The signature algorithm %q is unknown; there are %s, %s, %s and %s.", scheme.Algorithm, wire.RSAPKCS1, wire.RSAPSS, wire.ECDSA, wire.EdDSA)
 	}
 	if want := scheme.Algorithm.KeyType(); want != keyType {
 		return schemeError(scheme, "%s needs a key of type %s; this key has type %s.", scheme.Algorithm, want, keyType)
+	}
+	if keyType == wire.KeyEd25519 {
+		if scheme.Hash != 0 || digestLen == 0 || digestLen > wire.MaxMessage {
+			return schemeError(scheme, "%s signs messages of 1 to %d bytes, without a hash algorithm; these are %d.", wire.EdDSA, wire.MaxMessage, digestLen)
+		}
+		return nil
 	}
 	if size := scheme.Hash.Size(); size != 0 {
 		if digestLen != size {
@@ -75,6 +82,8 @@ func describe(pub crypto.PublicKey) (wire.KeyType, int, error) {
 		return wire.KeyRSA, p.N.BitLen(), nil
 	case *ecdsa.PublicKey:
 		return wire.KeyECDSA, p.Curve.Params().BitSize, nil
+	case ed25519.PublicKey:
+		return wire.KeyEd25519, ed25519Bits, nil
 	}
 	return "", 0, unsupported(pub)
 }

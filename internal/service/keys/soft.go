@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
@@ -60,14 +61,18 @@ func (s *Soft) generate(ctx context.Context, keyType wire.KeyType, bits int) (cr
 		return nil, err
 	}
 	defer s.turns.Release(1)
-	if keyType == wire.KeyRSA {
+	switch keyType {
+	case wire.KeyRSA:
 		return rsa.GenerateKey(rand.Reader, bits)
+	case wire.KeyEd25519:
+		_, private, err := ed25519.GenerateKey(rand.Reader)
+		return private, err
 	}
 	return ecdsa.GenerateKey(curves[bits], rand.Reader)
 }
 
-// Import takes a private key that was made elsewhere (*rsa.PrivateKey or
-// *ecdsa.PrivateKey) of a type and size that Generate could have made. The
+// Import takes a private key that was made elsewhere (*rsa.PrivateKey,
+// *ecdsa.PrivateKey or ed25519.PrivateKey) of a type and size that Generate could have made. The
 // result is that of Generate.
 func (s *Soft) Import(ctx context.Context, key crypto.Signer) (model.Key, []byte, error) {
 	if err := ctx.Err(); err != nil {
@@ -84,6 +89,10 @@ func (s *Soft) Import(ctx context.Context, key crypto.Signer) (model.Key, []byte
 	case *ecdsa.PrivateKey:
 		if k == nil || k.Curve == nil || curves[k.Curve.Params().BitSize] != k.Curve {
 			return model.Key{}, nil, fmt.Errorf("%w: the curve is not P-256, P-384 or P-521", ErrUnsupportedKey)
+		}
+	case ed25519.PrivateKey:
+		if len(k) != ed25519.PrivateKeySize || !bytes.Equal(k, ed25519.NewKeyFromSeed(k.Seed())) {
+			return model.Key{}, nil, fmt.Errorf("%w: an Ed25519 key has 64 bytes, the seed and its public key", ErrUnsupportedKey)
 		}
 	default:
 		return model.Key{}, nil, unsupported(key)
@@ -154,6 +163,8 @@ func (s *Soft) Open(_ context.Context, key model.Key, sealed []byte) (Signer, er
 		signer.rsa, signer.public = p, &p.PublicKey
 	case *ecdsa.PrivateKey:
 		signer.ecdsa, signer.public = p, &p.PublicKey
+	case ed25519.PrivateKey:
+		signer.ed25519, signer.public = p, p.Public()
 	default:
 		return nil, fmt.Errorf("key %s: %w", key.ID, unsupported(private))
 	}
@@ -182,16 +193,17 @@ func matches(key model.Key, public crypto.PublicKey) error {
 }
 
 func unsupported(key any) error {
-	return fmt.Errorf("%w: %T; the service holds RSA and ECDSA keys", ErrUnsupportedKey, key)
+	return fmt.Errorf("%w: %T; the service holds RSA, ECDSA and Ed25519 keys", ErrUnsupportedKey, key)
 }
 
-// softSigner is a private key in memory; rsa or ecdsa is set.
+// softSigner is a private key in memory; one of rsa, ecdsa and ed25519 is set.
 type softSigner struct {
 	soft    *Soft
 	keyType wire.KeyType
 	public  crypto.PublicKey
 	rsa     *rsa.PrivateKey
 	ecdsa   *ecdsa.PrivateKey
+	ed25519 ed25519.PrivateKey
 }
 
 // Public implements Signer.
@@ -206,8 +218,11 @@ func (s *softSigner) Sign(ctx context.Context, scheme wire.Scheme, digest []byte
 		return nil, err
 	}
 	defer s.soft.turns.Release(1)
-	if s.rsa != nil {
+	switch {
+	case s.rsa != nil:
 		return signRSA(s.rsa, scheme, digest)
+	case s.ed25519 != nil:
+		return ed25519.Sign(s.ed25519, digest), nil
 	}
 	return signECDSA(s.ecdsa, digest)
 }

@@ -58,10 +58,11 @@ func TestImportRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ed[40] ^= 1 // the public half
 	broken := testkeys.RSA(t, 2048)
 	broken.D = testkeys.RSA(t, 3072).D
 	for name, key := range map[string]crypto.Signer{
-		"P-224": p224, "Ed25519": ed, "nil": nil, "nil RSA": (*rsa.PrivateKey)(nil), "empty RSA": &rsa.PrivateKey{},
+		"P-224": p224, "Ed25519 with another public key": ed, "empty Ed25519": ed25519.PrivateKey(nil), "nil": nil, "nil RSA": (*rsa.PrivateKey)(nil), "empty RSA": &rsa.PrivateKey{},
 		"nil ECDSA": (*ecdsa.PrivateKey)(nil), "empty ECDSA": &ecdsa.PrivateKey{}, "wrong private exponent": broken,
 	} {
 		if _, sealed, err := soft.Import(t.Context(), key); !errors.Is(err, keys.ErrUnsupportedKey) || sealed != nil {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -98,7 +99,10 @@ func TestQuotas(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = st.Close() })
 	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
-	log, err := audit.Open(ctx, st, audit.Options{Logger: slog.New(slog.DiscardHandler), Now: func() time.Time { return now }})
+	var clock atomic.Pointer[time.Time] // the log reads it at any time
+	start := now
+	clock.Store(&start)
+	log, err := audit.Open(ctx, st, audit.Options{Logger: slog.New(slog.DiscardHandler), Now: func() time.Time { return *clock.Load() }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,6 +110,8 @@ func TestQuotas(t *testing.T) {
 	o := &model.Organization{ID: uuid.NewString(), YearlySignatures: 4, QuotaStart: now.AddDate(-1, -1, 0)}
 	record := func(types ...string) {
 		t.Helper()
+		at := now
+		clock.Store(&at)
 		for _, typ := range types {
 			if _, err := log.Record(ctx, audit.Event{Type: typ, OrganizationID: o.ID, Actor: audit.Actor{Type: "System"}, Data: json.RawMessage(`{}`)}); err != nil {
 				t.Fatal(err)

@@ -22,7 +22,18 @@ type Organization struct {
 	// one year, counted from the day and time of year of QuotaStart; 0: no limit.
 	YearlySignatures int
 	QuotaStart       time.Time
+	// Days that documents of finished signing requests are kept, and the requests
+	// themselves; 0: without end.
+	DocumentRetentionDays int
+	RequestRetentionDays  int
+	// How many people (CI users do not count), projects and certificates the
+	// organization may have; 0: no limit.
+	MaxUsers, MaxProjects, MaxCertificates int
 }
+
+// DefaultDocumentRetentionDays is what a new organization begins with (SignPath
+// changelog: artifacts are kept for 31 days).
+const DefaultDocumentRetentionDays = 31
 
 // UserKind tells people from build machines.
 type UserKind string
@@ -69,6 +80,10 @@ type User struct {
 	Synchronized bool
 	Active       bool
 	Created      time.Time
+	// InvitationHash is the SHA-256 of the code of an invitation that waits to be
+	// accepted until InvitationExpires; nil: there is none. Interactive users only.
+	InvitationHash    []byte
+	InvitationExpires time.Time
 }
 
 // UserGroup stands wherever a user may stand: as submitter, approver, reader,
@@ -173,6 +188,20 @@ type Certificate struct {
 	NotAfter       time.Time // zero: never expires (OpenPGP)
 	Active         bool
 	Created        time.Time
+	// RequiresApproval: every signing policy of the certificate must demand approval.
+	RequiresApproval bool
+}
+
+// TrustedBuildSystem proves with its token that a request comes from a build
+// that it watches. Only the token's hash is kept.
+type TrustedBuildSystem struct {
+	ID             string
+	OrganizationID string
+	Name           string
+	Projects       []string // IDs of the projects that it is linked to
+	TokenHash      [32]byte // SHA-256 of the token's text
+	Active         bool
+	Created        time.Time
 }
 
 // Key is a private key that the service holds. The private part is sealed and
@@ -202,4 +231,5 @@ type Config struct {
 	SigningPolicies        []SigningPolicy
 	Certificates           []Certificate
 	Keys                   []Key
+	TrustedBuildSystems    []TrustedBuildSystem
 }

@@ -52,6 +52,8 @@ type SigningRequest struct {
 	Artifact                []byte // as it came: a hash signing document; nil before the upload
 	Result                  []byte // the signed document, JSON; nil until completed
 	KeyVersion              int    // that signed; 0 until completed
+	Certificate             []byte // DER of the certificate that belongs to the signature; nil until completed, and for OpenPGP
+	TrustedBuildSystemID    string // that proved the build when it was submitted; "": none
 	OriginalID              string // of the request that this one repeats
 	Parameters              []RequestParameter
 	Origin                  json.RawMessage // what the client told of build and repository; nil: nothing
@@ -66,6 +68,9 @@ type SigningRequest struct {
 	Changed                 time.Time
 	Finished                time.Time // zero: not final
 	Deadline                time.Time // when it is canceled unless it is final by then; zero: never
+	// DocumentsRemoved is when Artifact, Result and BuildSettings were removed,
+	// because the organization keeps them no longer; zero: they were not.
+	DocumentsRemoved time.Time
 }
 
 // RequestParameter is a user-defined value of a signing request.
@@ -102,8 +107,10 @@ type Webhook struct {
 	// SealedAuthorization is the value of the Authorization header, encrypted
 	// with the key-encryption key; nil: none is sent.
 	SealedAuthorization []byte
-	Active              bool
-	Created             time.Time
+	// Notices: it is told, too, of certificates and API tokens of the project that end soon.
+	Notices bool
+	Active  bool
+	Created time.Time
 }
 
 // WebhookDelivery is one message of a webhook, with what was answered.
@@ -112,7 +119,8 @@ type WebhookDelivery struct {
 	OrganizationID   string
 	WebhookID        string
 	SigningRequestID string
-	Status           RequestStatus
+	Status           RequestStatus   // of a notice, its type
+	Message          []byte          // body of a notice, JSON; nil: what is told of a signing request
 	Answers          []WebhookAnswer // one per try
 	Delivered        bool            // the last one was a 2xx
 	Created          time.Time

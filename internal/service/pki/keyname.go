@@ -43,6 +43,7 @@ var (
 		{Name: "p256", Type: wire.KeyECDSA, Bits: 256},
 		{Name: "p384", Type: wire.KeyECDSA, Bits: 384},
 		{Name: "p521", Type: wire.KeyECDSA, Bits: 521},
+		{Name: "ed25519", Type: wire.KeyEd25519, Bits: 256},
 	}
 	keyPurposes = []struct {
 		prefix  string
@@ -54,7 +55,7 @@ var (
 	}
 )
 
-const keyNamePattern = "[tls-|mail-|gpg-]{rsa2048|rsa3072|rsa4096|p256|p384|p521}, gpg- with RSA only"
+const keyNamePattern = "[tls-|mail-|gpg-]{rsa2048|rsa3072|rsa4096|p256|p384|p521|ed25519}, gpg- with RSA only"
 
 // ParseKeyName reads the name of a development key, e.g. "rsa2048", "tls-p256"
 // or "gpg-rsa3072". The error lists the pattern.

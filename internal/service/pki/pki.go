@@ -16,9 +16,10 @@ import (
 	"context"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha256"
+	"crypto/sha1" //nolint:gosec // names keys
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -123,6 +124,8 @@ func signatureAlgorithm(pub crypto.PublicKey) (x509.SignatureAlgorithm, error) {
 		case 521:
 			return x509.ECDSAWithSHA512, nil
 		}
+	case ed25519.PublicKey:
+		return x509.PureEd25519, nil
 	}
 	return 0, fmt.Errorf("a key of type %T cannot sign certificates", pub)
 }
@@ -256,8 +259,9 @@ func newSerial() (*big.Int, error) {
 	return new(big.Int).SetBytes(b[:]), nil
 }
 
-// subjectKeyID is method 1 of RFC 7093 section 2: the leftmost 160 bits of the
-// SHA-256 of the subjectPublicKey bit string's content.
+// subjectKeyID is method 1 of RFC 5280 section 4.2.1.2: the SHA-1 of the
+// subjectPublicKey bit string's content. It names keys and secures nothing; tools
+// that compute it for themselves (evmctl) know no other method.
 func subjectKeyID(pub crypto.PublicKey) ([]byte, error) {
 	spki, err := x509.MarshalPKIXPublicKey(pub)
 	if err != nil {
@@ -270,8 +274,8 @@ func subjectKeyID(pub crypto.PublicKey) ([]byte, error) {
 	if _, err := asn1.Unmarshal(spki, &info); err != nil {
 		return nil, fmt.Errorf("encode the public key: %w", err)
 	}
-	sum := sha256.Sum256(info.Key.Bytes)
-	return sum[:20], nil
+	sum := sha1.Sum(info.Key.Bytes) //nolint:gosec // see above
+	return sum[:], nil
 }
 
 // mayIssue holds the rules between an issuer and a new certificate (RFC 5280

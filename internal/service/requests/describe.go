@@ -48,6 +48,9 @@ func (s *Service) Describe(snap *authz.Snapshot, r *model.SigningRequest) wire.S
 	} else if !r.Deadline.IsZero() {
 		a.CanceledAtTheLatest = &r.Deadline
 	}
+	if !r.DocumentsRemoved.IsZero() {
+		a.DocumentsRemovedAt = &r.DocumentsRemoved
+	}
 	name(snap, &a, r.OrganizationID)
 	for _, ap := range r.Approvals {
 		a.Approvals = append(a.Approvals, wire.Approval{UserID: ap.UserID, UserName: userName(snap, r.OrganizationID, ap.UserID), At: ap.Time, Reason: ap.Reason})

@@ -29,6 +29,7 @@ type requestData struct {
 	SigningPolicyID          string                `json:"signingPolicyId"`
 	ArtifactConfigurationID  string                `json:"artifactConfigurationId"`
 	TokenID                  string                `json:"tokenId"`
+	TrustedBuildSystemID     string                `json:"trustedBuildSystemId,omitempty"`
 	WorkflowStatus           model.RequestWorkflow `json:"workflowStatus"`
 	FileName                 string                `json:"fileName,omitempty"`
 	FileSHA256               string                `json:"fileSha256,omitempty"` // announced, as long as there is no file
@@ -39,7 +40,7 @@ type requestData struct {
 func submittedData(r *model.SigningRequest) requestData {
 	d := requestData{
 		SigningRequestID: r.ID, OriginalSigningRequestID: r.OriginalID, ProjectID: r.ProjectID, SigningPolicyID: r.SigningPolicyID,
-		ArtifactConfigurationID: r.ArtifactConfigurationID, TokenID: r.TokenID, WorkflowStatus: r.Workflow,
+		ArtifactConfigurationID: r.ArtifactConfigurationID, TokenID: r.TokenID, TrustedBuildSystemID: r.TrustedBuildSystemID, WorkflowStatus: r.Workflow,
 		FileName: r.ArtifactName, FileSHA256: r.ArtifactSHA256, Description: r.Description,
 	}
 	if len(r.Origin) <= maxDescription { // what is longer stands in the request

@@ -25,6 +25,14 @@ const (
 	maxPages   = 40
 )
 
+// An outcome is recorded moments after its signature was given out: who asks at
+// once waits for it, this often and this long between.
+const (
+	outcomeTries = 40
+	outcomePause = 50 * time.Millisecond
+	outcomeFresh = 10 * time.Second // no outcome is awaited of older intents
+)
+
 // Fast finds a fast request in the audit log. Its ID tells when it was made
 // (RFC 9562 section 5.7), so that little of the log is read. Nothing of a
 // signature is kept there but its hash.
@@ -49,7 +57,7 @@ func (s *Service) Fast(ctx context.Context, snap *authz.Snapshot, organizationID
 	if err != nil {
 		return nil, err
 	}
-	outcome, err := s.findOutcome(ctx, organizationID, intent)
+	outcome, err := s.awaitOutcome(ctx, organizationID, intent)
 	if err != nil {
 		return nil, err
 	}
@@ -104,6 +112,22 @@ func (s *Service) seekAudit(ctx context.Context, millis int64) (uint64, error) {
 		}
 	}
 	return low, nil
+}
+
+// awaitOutcome is findOutcome with some patience for a fresh intent.
+func (s *Service) awaitOutcome(ctx context.Context, organizationID string, intent *store.AuditRow) (*store.AuditRow, error) {
+	fresh := s.now().Sub(time.UnixMilli(intent.TimeMillis)) < outcomeFresh
+	for try := 1; ; try++ {
+		outcome, err := s.findOutcome(ctx, organizationID, intent)
+		if err != nil || outcome != nil || !fresh || try == outcomeTries {
+			return outcome, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(outcomePause):
+		}
+	}
 }
 
 // findOutcome gives the entry that ends an intent; nil when there is none yet.

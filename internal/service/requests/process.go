@@ -78,7 +78,7 @@ func (s *Service) sign(ctx context.Context, job model.Job) error {
 		OrganizationID: r.OrganizationID, SigningPolicyID: r.SigningPolicyID, ArtifactConfigurationID: r.ArtifactConfigurationID,
 		Description: r.Description, Hash: h,
 		Caller: signing.Caller{IP: r.IP, UserAgent: r.UserAgent, TraceID: r.TraceID},
-		Queued: &signing.Queued{SigningRequestID: r.ID, TokenID: r.TokenID, Approvers: approvers(r)},
+		Queued: &signing.Queued{SigningRequestID: r.ID, TokenID: r.TokenID, TrustedBuildSystemID: r.TrustedBuildSystemID, Approvers: approvers(r)},
 	})
 	if err != nil {
 		return s.failed(ctx, job, err)
@@ -87,7 +87,7 @@ func (s *Service) sign(ctx context.Context, job model.Job) error {
 	if err != nil {
 		return s.fail(ctx, job, "The result cannot be encoded.")
 	}
-	return s.complete(context.WithoutCancel(ctx), job, signed, result.KeyVersion)
+	return s.complete(context.WithoutCancel(ctx), job, signed, result)
 }
 
 // begin marks the request as being worked on; nil when there is nothing to do.
@@ -129,13 +129,13 @@ func signedDocument(h *wire.HashSigning, result *signing.Result) ([]byte, error)
 
 // complete stores the result. If the lease has gone to somebody else, or the
 // request was canceled meanwhile, the result is thrown away: nobody gets it.
-func (s *Service) complete(ctx context.Context, job model.Job, signed []byte, keyVersion int) error {
+func (s *Service) complete(ctx context.Context, job model.Job, signed []byte, result *signing.Result) error {
 	ctx, cancel := context.WithTimeout(ctx, resultTime)
 	defer cancel()
 	sum := sha256.Sum256(signed)
 	for pause := 100 * time.Millisecond; ; pause *= 2 {
 		err := s.finish(ctx, job, func(tx store.Tx, r *model.SigningRequest) (audit.Event, error) {
-			r.Result, r.KeyVersion = signed, keyVersion
+			r.Result, r.KeyVersion, r.Certificate = signed, result.KeyVersion, result.Certificate
 			return s.event(EntryCompleted, r, system, endData{SigningRequestID: r.ID, ResultSHA256: hex.EncodeToString(sum[:]), Attempts: job.Attempts}),
 				s.end(tx, r, model.WorkflowCompleted, "")
 		})

@@ -404,7 +404,7 @@ func TestLeaseKeepsOthersAway(t *testing.T) {
 	w.work()
 	w.is(r, model.WorkflowCompleted)
 	// The first one comes back: its result is not used.
-	err := w.room.complete(t.Context(), held[0], []byte("second"), 9)
+	err := w.room.complete(t.Context(), held[0], []byte("second"), &signing.Result{KeyVersion: 9})
 	if err != nil && !errors.Is(err, errLost) {
 		t.Error(err)
 	}

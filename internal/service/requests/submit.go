@@ -112,7 +112,7 @@ func (s *Service) accept(ctx context.Context, p *authz.Principal, r *model.Signi
 			return err
 		}
 		r.ProjectID, r.SigningPolicyID, r.ArtifactConfigurationID = target.ProjectID, target.SigningPolicyID, target.ArtifactConfigurationID
-		r.SubmitterID, r.TokenID = target.UserID, target.TokenID
+		r.SubmitterID, r.TokenID, r.TrustedBuildSystemID = target.UserID, target.TokenID, target.TrustedBuildSystemID
 		if !waits {
 			r.Workflow = afterArtifact(target)
 		}
@@ -247,6 +247,9 @@ func (s *Service) repeat(ctx context.Context, in Submission, r *model.SigningReq
 	}
 	if w := original.Workflow; w != model.WorkflowCompleted && w != model.WorkflowProcessingFailed {
 		return conflict("Only signing requests that were completed or failed can be repeated; this one is %s.", w)
+	}
+	if !original.DocumentsRemoved.IsZero() {
+		return documentsRemoved(original)
 	}
 	project, ok := snap.ProjectByID(original.ProjectID)
 	if !ok || in.Form.ProjectSlug != "" && !equalFold(in.Form.ProjectSlug, project.Slug) {

@@ -12,6 +12,7 @@ import (
 
 	"signpath/internal/service/auth"
 	"signpath/internal/service/authz"
+	"signpath/internal/service/keys"
 	"signpath/internal/service/model"
 	"signpath/internal/wire"
 )
@@ -41,13 +42,14 @@ var checks = []check{
 	{2, "project and signing policy are active", []int{400}, checkActive},
 	{3, "the artifact configuration exists, is active and is for hash signing data", []int{400}, checkArtifactConfiguration},
 	{4, "the signing policy has no approval process", []int{400}, checkApproval},
-	{4, "the signing policy does not demand a trusted build system", []int{403}, checkTrustedBuildSystem},
+	{4, "a signing policy that demands a trusted build system has the proof of one that is linked to the project", []int{403}, checkTrustedBuildSystem},
 	{5, "the certificate is present, active and inside its validity; the key is not deleted", []int{400}, checkCertificate},
 	{6, "the signature algorithm fits the type of the key", []int{400}, checkAlgorithm},
 	{7, "RSA: the hash algorithm is known and the digest has its length", []int{400}, checkRSADigest},
 	{8, "ECDSA: the digest has the length of a SHA-1 or SHA-2 digest", []int{400}, checkECDSADigest},
 	{9, "RSA: the key is long enough for digest, salt and padding", []int{400}, checkKeyLength},
-	{10, "the signing policy allows the hash algorithm; ECDSA: one that makes digests of this length", []int{400}, checkHashAllowed},
+	{9, "the key store knows the signature algorithm", []int{400}, checkKeyStore},
+	{10, "the signing policy allows the hash algorithm; ECDSA: one that makes digests of this length; EdDSA: SHA-512", []int{400}, checkHashAllowed},
 	{11, "description and metadata are within their size, and metadata is JSON", []int{400}, checkSizes},
 	quotaCheck,
 	{12, "the audit entry is durable", []int{500}, nil}, // Service.Sign: the one check that needs the database
@@ -187,11 +189,16 @@ func checkApproval(d *decision) *wire.Problem {
 	return nil
 }
 
-// checkTrustedBuildSystem refuses always: no trusted build system can be
-// registered, so none can be proved (check 1 refuses such tokens).
+// checkTrustedBuildSystem looks at what check 1 found: a token of a trusted
+// build system that does not exist is refused there.
 func checkTrustedBuildSystem(d *decision) *wire.Problem {
-	if d.policy.RequiresTrustedBuildSystem {
-		return wire.NewProblem(http.StatusForbidden, fmt.Sprintf("The signing policy '%s' demands a trusted build system, which this request does not prove.", d.policy.Slug))
+	b := d.principal.TrustedBuildSystem
+	switch {
+	case !d.policy.RequiresTrustedBuildSystem:
+	case b == nil:
+		return wire.NewProblem(http.StatusForbidden, fmt.Sprintf("The signing policy '%s' demands a trusted build system, which this request does not prove. Send its token behind the API token: 'Authorization: Bearer {API token}:{trusted build system token}'.", d.policy.Slug))
+	case !slices.Contains(b.Projects, d.project.ID):
+		return wire.NewProblem(http.StatusForbidden, fmt.Sprintf("The trusted build system '%s' is not linked to the project '%s'.", b.Name, d.project.Slug))
 	}
 	return nil
 }
@@ -209,6 +216,8 @@ func checkCertificate(d *decision) *wire.Problem {
 		return invalid(field, "The key of the certificate '%s' was deleted.", c.Slug)
 	case !c.Active:
 		return invalid(field, "The certificate '%s' is not active.", c.Slug)
+	case c.RequiresApproval && d.policy.RequiredApprovals == 0:
+		return invalid(field, "The certificate '%s' may be used by signing policies with approval only, and '%s' has none.", c.Slug, d.policy.Slug)
 	case c.Type == wire.CertificateX509 && len(c.Leaf) == 0:
 		return invalid(field, "The certificate '%s' is not issued yet.", c.Slug)
 	case !c.NotBefore.IsZero() && d.now.Before(c.NotBefore):
@@ -230,9 +239,9 @@ func checkAlgorithm(d *decision) *wire.Problem {
 		return invalid("", "The request has no hash to sign.")
 	}
 	switch h.Scheme.Algorithm {
-	case wire.RSAPKCS1, wire.RSAPSS, wire.ECDSA:
+	case wire.RSAPKCS1, wire.RSAPSS, wire.ECDSA, wire.EdDSA:
 	default:
-		return invalid("", "The signature algorithm '%s' is unknown; there are RsaPkcs1, RsaPss and Ecdsa.", clip(string(h.Scheme.Algorithm)))
+		return invalid("", "The signature algorithm '%s' is unknown; there are RsaPkcs1, RsaPss, Ecdsa and EdDsa.", clip(string(h.Scheme.Algorithm)))
 	}
 	if h.Scheme.Algorithm.KeyType() != d.key.Type {
 		return invalid("", "The signature algorithm '%s' does not fit the key of the signing policy '%s', which is of the type %s.", h.Scheme.Algorithm, d.policy.Slug, d.key.Type)
@@ -279,6 +288,15 @@ func checkKeyLength(d *decision) *wire.Problem {
 	return nil
 }
 
+// checkKeyStore refuses what a token cannot make: PKCS #11 has no MGF1 with MD5
+// (v2.40 section 2.1.7), which the embedded key store has.
+func checkKeyStore(d *decision) *wire.Problem {
+	if s := d.req.Hash.Scheme; s.Algorithm == wire.RSAPSS && s.Hash == wire.MD5 && d.key.Backend != keys.SoftBackend {
+		return invalid("", "The key of the signing policy '%s' lies on a PKCS #11 token, which cannot make RSA-PSS signatures with MD5. Use another hash algorithm.", d.policy.Slug)
+	}
+	return nil
+}
+
 // encodedLength gives the bytes that the encoded message of an RSA signature
 // has and the bytes that it needs. PKCS1: modulus length, DigestInfo + 11 (RFC
 // 8017 section 9.2 step 3). PSS: emLen = ceil((modBits-1)/8), digest + salt + 2
@@ -297,8 +315,11 @@ var ecdsaHashes = map[int]wire.Hash{20: wire.SHA1, 28: wire.SHA256, 32: wire.SHA
 
 func checkHashAllowed(d *decision) *wire.Problem {
 	h := d.req.Hash.Scheme.Hash
-	if d.key.Type == wire.KeyECDSA {
+	switch d.key.Type {
+	case wire.KeyECDSA:
 		h = ecdsaHashes[len(d.req.Hash.Digest)]
+	case wire.KeyEd25519:
+		h = wire.SHA512 // what Ed25519 hashes with (RFC 8032 section 5.1)
 	}
 	if slices.Contains(d.policy.Hashes, h) {
 		return nil
@@ -324,6 +345,9 @@ func checkSizes(d *decision) *wire.Problem {
 	}
 	return nil
 }
+
+// sentence is a text with one full stop at its end.
+func sentence(s string) string { return strings.TrimRight(s, ".") + "." }
 
 // clip keeps foreign text in answers and refusals short.
 func clip(s string) string {

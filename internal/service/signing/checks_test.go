@@ -80,6 +80,17 @@ func TestChecksRefuse(t *testing.T) {
 		{"short key for PSS", 9, 400, "", "1024 bits, too few", "short", (*world).addShortKey, func(r *Request) {
 			r.Hash.Scheme, r.Hash.Digest = wire.Scheme{Algorithm: wire.RSAPSS, Hash: wire.SHA512}, make([]byte, 64)
 		}},
+		{"PSS with MD5 on a token", 9, 400, "", "PKCS #11 token", "rsa2048", func(w *world) {
+			k := w.keys["rsa2048"]
+			k.Backend = "hsm:main"
+			w.change(func(tx store.Tx) { w.must(tx.PutKey(k, []byte("sealed"))) })
+			w.editPolicy("rsa2048", func(p *model.SigningPolicy) { p.Hashes = []wire.Hash{wire.MD5} })
+		}, func(r *Request) {
+			r.Hash.Scheme, r.Hash.Digest = wire.Scheme{Algorithm: wire.RSAPSS, Hash: wire.MD5}, make([]byte, 16)
+		}},
+		{"certificate that demands approval", 5, 400, "SigningPolicySlug", "with approval only", "p256", func(w *world) {
+			w.editCertificate("p256", func(c *model.Certificate) { c.RequiresApproval = true })
+		}, nil},
 		{"MD5", 10, 400, "", "does not allow Md5", "rsa2048", nil, func(r *Request) {
 			r.Hash.Scheme.Hash, r.Hash.Digest = wire.MD5, make([]byte, 16)
 		}},

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/sha1" //nolint:gosec // names certificates as Windows does; nothing is decided on it
 	"crypto/x509"
@@ -118,8 +119,13 @@ func setPublic(w *wire.SigningPolicy, public crypto.PublicKey) error {
 		}
 		w.PublicKeyBytes = point
 		w.ECParameters = &wire.ECParameters{CurveOID: oid, Point: point}
+	case ed25519.PublicKey:
+		if w.KeyType != wire.KeyEd25519 {
+			return errors.New("an Ed25519 key is recorded with another type")
+		}
+		w.PublicKeyBytes = pub
 	default:
-		return errors.New("the key is neither RSA nor EC")
+		return errors.New("the key is of an unknown type")
 	}
 	return nil
 }

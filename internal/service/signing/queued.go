@@ -20,15 +20,17 @@ import (
 // expired is no reason to refuse.
 type Queued struct {
 	SigningRequestID string
-	TokenID          string   // that it was submitted with
-	Approvers        []string // IDs of the users who approved
+	TokenID          string // that it was submitted with
+	// TrustedBuildSystemID is the trusted build system that proved the build then; "": none.
+	TrustedBuildSystemID string
+	Approvers            []string // IDs of the users who approved
 }
 
 // Target is what an asynchronous request was accepted for.
 type Target struct {
 	ProjectID, SigningPolicyID, ArtifactConfigurationID string
 	RequiredApprovals                                   int
-	UserID, TokenID                                     string
+	UserID, TokenID, TrustedBuildSystemID               string
 	// ConfigVersion is the version that was decided with. Who keeps the request
 	// compares it in the transaction, see audit.ErrStale.
 	ConfigVersion uint64
@@ -81,11 +83,15 @@ func (s *Service) Check(ctx context.Context, req Request) (*Target, error) {
 			}
 			return nil, s.refuse(ctx, d, failed, problem)
 		}
-		return &Target{
+		target := &Target{
 			ProjectID: d.project.ID, SigningPolicyID: d.policy.ID, ArtifactConfigurationID: d.artifact.ID,
 			RequiredApprovals: d.policy.RequiredApprovals, UserID: d.principal.User.ID, TokenID: d.principal.Token.ID,
 			ConfigVersion: d.view.snapshot.Version(),
-		}, nil
+		}
+		if b := d.principal.TrustedBuildSystem; b != nil {
+			target.TrustedBuildSystemID = b.ID
+		}
+		return target, nil
 	}
 	return nil, wire.NewProblem(http.StatusServiceUnavailable, "The configuration of the service is changing all the time. Nothing was submitted. Try again.")
 }
@@ -108,6 +114,13 @@ func (d *decision) checkQueued() *wire.Problem {
 		if c.refused {
 			return wire.NewProblem(http.StatusUnauthorized, c.detail)
 		}
+	}
+	if id := d.req.Queued.TrustedBuildSystemID; id != "" {
+		b, ok := d.view.snapshot.TrustedBuildSystemByID(p.Organization.ID, id)
+		if !ok || !b.Active {
+			return wire.NewProblem(http.StatusUnauthorized, "The trusted build system that proved the build of the request was removed or switched off.")
+		}
+		p.TrustedBuildSystem = b
 	}
 	d.principal = &p
 	return nil

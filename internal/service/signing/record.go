@@ -33,6 +33,7 @@ type intentData struct {
 	KeyID                     string          `json:"keyId"`
 	KeyVersion                int             `json:"keyVersion"`
 	TokenID                   string          `json:"tokenId"`
+	TrustedBuildSystemID      string          `json:"trustedBuildSystemId,omitempty"` // that proved the build
 	Algorithm                 wire.Algorithm  `json:"algorithm"`
 	HashAlgorithm             string          `json:"hashAlgorithm,omitempty"` // RSA only
 	Hash                      string          `json:"hash"`                    // lower-case hex
@@ -91,7 +92,7 @@ func encodeData(data any) json.RawMessage {
 
 func (d *decision) intent(id string) audit.Event {
 	h := d.req.Hash
-	ev := d.event(EntryIntent, intentData{
+	data := intentData{
 		SigningRequestID: id,
 		ProjectID:        d.project.ID, ProjectSlug: d.project.Slug,
 		SigningPolicyID: d.policy.ID, SigningPolicySlug: d.policy.Slug,
@@ -100,7 +101,11 @@ func (d *decision) intent(id string) audit.Event {
 		KeyID: d.key.ID, KeyVersion: d.key.Version, TokenID: d.principal.Token.ID,
 		Algorithm: h.Scheme.Algorithm, HashAlgorithm: hashName(h.Scheme.Hash), Hash: hex.EncodeToString(h.Digest),
 		Description: d.req.Description, Metadata: h.Metadata,
-	})
+	}
+	if b := d.principal.TrustedBuildSystem; b != nil {
+		data.TrustedBuildSystemID = b.ID
+	}
+	ev := d.event(EntryIntent, data)
 	ev.Intent = true
 	ev.Subject = audit.Subject{PolicyID: d.policy.ID, KeyID: d.key.ID, Digest: h.Digest}
 	return ev

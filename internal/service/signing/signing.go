@@ -107,8 +107,11 @@ type Result struct {
 	WebLink          string
 	KeyVersion       int
 	// Signature is, for RSA, the modulus-length big-endian block; for ECDSA
-	// r‖s or DER, as Request.Hash.ECDSAFormat asks.
+	// r‖s or DER, as Request.Hash.ECDSAFormat asks; for EdDSA R‖S, 64 bytes.
 	Signature []byte
+	// Certificate is the X.509 certificate (DER) that the policy has for the key;
+	// nil for OpenPGP keys. It must not be changed.
+	Certificate []byte
 }
 
 // Error is a refusal or failure whose cause is not for the client: errors.As
@@ -318,6 +321,7 @@ func (s *Service) perform(ctx context.Context, d *decision, id string, at audit.
 		WebLink:          s.WebLink(d.principal.Organization.ID, id),
 		KeyVersion:       d.key.Version,
 		Signature:        signature,
+		Certificate:      d.certificate.Leaf,
 	}, nil
 }
 
@@ -338,12 +342,12 @@ func (s *Service) useKey(ctx context.Context, d *decision) ([]byte, error) {
 		return nil, fmt.Errorf("the key store opened another key than the one recorded as %s", d.key.ID)
 	}
 	h := d.req.Hash
-	signature, err := signer.Sign(ctx, h.Scheme, h.Digest)
+	signature, err := signer.Sign(ctx, h.Scheme, h.Input())
 	if err != nil {
 		return nil, fmt.Errorf("signing: %w", errors.Join(err, timedOut(ctx)))
 	}
 	if mustVerify(d.key) {
-		if err := verifySignature(d.material.public, h.Scheme, h.Digest, signature); err != nil {
+		if err := verifySignature(d.material.public, h.Scheme, h.Input(), signature); err != nil {
 			return nil, fmt.Errorf("checking the signature that the key store made: %w", err)
 		}
 	}
@@ -366,7 +370,10 @@ func timedOut(ctx context.Context) error {
 // keyProblem is the answer for a key that failed.
 func keyProblem(ctx context.Context, cause error) error {
 	var down *keys.UnavailableError
+	var scheme *keys.SchemeError
 	switch {
+	case errors.As(cause, &scheme):
+		return &Error{Problem: invalid("", "The key store cannot make this signature: %s", sentence(scheme.Reason)), Cause: cause}
 	case errors.As(cause, &down):
 		p := wire.NewProblem(http.StatusServiceUnavailable, "The key store cannot sign at the moment; no signature was given out. Try again.")
 		p.RetryAfter = down.RetryAfter

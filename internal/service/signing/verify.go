@@ -3,6 +3,7 @@ package signing
 import (
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/rsa"
 	"errors"
 	"math/big"
@@ -39,8 +40,13 @@ func verifySignature(public crypto.PublicKey, scheme wire.Scheme, digest, signat
 			return errBad
 		}
 		return nil
+	case ed25519.PublicKey:
+		if len(signature) != ed25519.SignatureSize || !ed25519.Verify(pub, digest, signature) {
+			return errBad
+		}
+		return nil
 	}
-	return errors.New("the key is neither RSA nor EC")
+	return errors.New("the key is of an unknown type")
 }
 
 func samePublicKey(a, b crypto.PublicKey) bool {

@@ -23,8 +23,8 @@ type RequestReader interface {
 	Webhooks(ctx context.Context, organizationID, projectID string) ([]model.Webhook, error)
 	// WebhookDelivery is one message; ErrNotFound when there is none.
 	WebhookDelivery(ctx context.Context, id string) (*model.WebhookDelivery, error)
-	// WebhookDeliveries lists the messages of a webhook, newest first, at most limit.
-	WebhookDeliveries(ctx context.Context, organizationID, webhookID string, limit int) ([]model.WebhookDelivery, error)
+	// WebhookDeliveries lists the messages of a webhook, newest first.
+	WebhookDeliveries(ctx context.Context, filter DeliveryFilter) ([]model.WebhookDelivery, error)
 	// CountAudit counts the rows with Seq > after that match, and gives the
 	// Seq up to which it has counted.
 	CountAudit(ctx context.Context, after uint64, filter AuditFilter) (count, upTo uint64, err error)
@@ -45,6 +45,16 @@ type RequestFilter struct {
 	Before   time.Time
 	BeforeID string
 	Limit    int // must be above 0
+}
+
+// DeliveryFilter says which messages of a webhook are listed.
+type DeliveryFilter struct {
+	OrganizationID string
+	WebhookID      string
+	// Before and BeforeID are as in RequestFilter.
+	Before   time.Time
+	BeforeID string
+	Limit    int
 }
 
 // RequestWriter is the part of Tx about signing requests, jobs and webhooks.
@@ -71,4 +81,16 @@ type RequestWriter interface {
 	// organization has none with this ID.
 	DeleteWebhook(organizationID, id string) error
 	PutWebhookDelivery(model.WebhookDelivery) error
+
+	// RemoveDocuments takes artifact, result and build settings out of up to limit
+	// requests of the organization that were finished before the given time and
+	// still have them, the oldest first, marks them as removed at now and gives
+	// their IDs. The requests themselves stay.
+	RemoveDocuments(organizationID string, before, now time.Time, limit int) ([]string, error)
+	// DeleteSigningRequests removes up to limit requests that were finished before
+	// the given time, the oldest first, and gives their IDs.
+	DeleteSigningRequests(organizationID string, before time.Time, limit int) ([]string, error)
+	// DeleteWebhookDeliveries removes up to limit messages whose last try was made
+	// before the given time, and tells how many it were.
+	DeleteWebhookDeliveries(organizationID string, before time.Time, limit int) (int, error)
 }

@@ -100,6 +100,10 @@ type Tx interface {
 	PutArtifactConfiguration(model.ArtifactConfiguration) error
 	PutSigningPolicy(model.SigningPolicy) error
 	PutCertificate(model.Certificate) error
+	PutTrustedBuildSystem(model.TrustedBuildSystem) error
+	// DeleteTrustedBuildSystem removes one; ErrNotFound when the organization has
+	// none with this ID.
+	DeleteTrustedBuildSystem(organizationID, id string) error
 	// PutKey keeps a key with its sealed private part (nil: deleted).
 	PutKey(key model.Key, sealed []byte) error
 	// Setting is Store.Setting as this transaction sees it: what must be made

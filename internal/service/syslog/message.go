@@ -20,7 +20,7 @@ const (
 )
 
 // warnings are the ends of types that somebody should look at.
-var warnings = []string{".Refused", ".Failed", ".OutcomeUnknown", ".Stopped"}
+var warnings = []string{".Refused", ".Failed", ".OutcomeUnknown", ".Stopped", ".Expiring", ".Expired"}
 
 // maxDatagram is the most bytes of a message in one datagram (the limit of UDP
 // over IPv4 less some room).

@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"os"
 	"time"
 
@@ -25,6 +27,9 @@ const (
 	firstPause = 500 * time.Millisecond
 	lastPause  = 30 * time.Second
 	storeTime  = 10 * time.Second
+	// again is how far back entries are sent again when the receiver ends the
+	// connection: its machine may have taken what it never read.
+	again = 2 * time.Second
 )
 
 // Stream sends the audit log of a store to one target.
@@ -39,9 +44,11 @@ type Stream struct {
 	holder  string // who this process is
 	sender  sender
 	conn    *connection
-	sent    uint64 // Seq of the last entry that the receiver has
-	marked  mark   // as it was written last
-	written bool   // this process has written it
+	sent    uint64  // Seq of the last entry that the receiver has
+	recent  []batch // what went out over conn lately, oldest first
+	twice   uint64  // Seq up to which entries were sent again after a close in good order: never once more
+	marked  mark    // as it was written last
+	written bool    // this process has written it
 
 	replaces string // holder of the mark that was taken over
 }
@@ -51,6 +58,12 @@ type mark struct {
 	Seq    uint64    `json:"seq"`
 	Holder string    `json:"holder,omitempty"`
 	Until  time.Time `json:"until"`
+}
+
+// batch is what was sent at a time.
+type batch struct {
+	at     time.Time
+	behind uint64 // Seq of the last entry before it
 }
 
 var errHeld = errors.New("another replica sends")
@@ -75,10 +88,12 @@ func (s *Stream) Run(ctx context.Context) {
 			failing, wait = true, pause
 			pause = min(2*pause, lastPause)
 		default:
-			if failing {
-				s.Logger.Info("the audit log reaches syslog again", slog.String("target", s.Target.String()))
+			if s.settled() {
+				if failing {
+					s.Logger.Info("the audit log reaches syslog again", slog.String("target", s.Target.String()))
+				}
+				pause, failing = firstPause, false
 			}
-			pause, failing = firstPause, false
 			if more {
 				wait = 0
 			}
@@ -89,6 +104,12 @@ func (s *Stream) Run(ctx context.Context) {
 		case <-time.After(wait):
 		}
 	}
+}
+
+// settled tells that the connection has lasted: a receiver that does not want
+// this client may say so only after it was sent something.
+func (s *Stream) settled() bool {
+	return s.conn == nil || s.conn.datagram || time.Since(s.conn.since) > again
 }
 
 func (s *Stream) prepare() {
@@ -133,10 +154,21 @@ func (s *Stream) round(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	if s.conn != nil && s.conn.ended.Load() != nil { // before anything is written into the void
+		end, unread := s.conn.ended.Load(), s.back()
+		s.conn.close()
+		s.conn = nil
+		if unread || !errors.Is(end.err, io.EOF) {
+			return false, fmt.Errorf("the receiver ended the connection: %w", end.err)
+		}
+		return true, nil // it was idle
+	}
+	s.forget()
 	if len(rows) == 0 {
 		return false, s.markSometimes(ctx)
 	}
 	if s.conn == nil {
+		s.recent = nil
 		if s.conn, err = dial(ctx, s.Target); err != nil {
 			return false, err
 		}
@@ -150,14 +182,55 @@ func (s *Stream) round(ctx context.Context) (more bool, err error) {
 		err = s.conn.acknowledged(ctx)
 	}
 	if err == nil || s.conn.datagram && sent > 0 {
+		s.recent = append(s.recent, batch{time.Now(), s.sent})
 		s.sent = rows[sent-1].Seq
 	}
 	if err != nil {
+		if e := s.conn.ended.Load(); e != nil && !errors.Is(e.err, net.ErrClosed) {
+			err = fmt.Errorf("the receiver ended the connection: %w", e.err)
+		}
+		if ctx.Err() == nil {
+			s.back()
+		}
 		s.conn.close()
 		s.conn = nil
 		return false, err
 	}
 	return len(rows) == pageSize, s.markSometimes(ctx)
+}
+
+// back makes the stream send again what the receiver may not have read, and
+// tells whether there is any.
+func (s *Stream) back() bool {
+	end := ending{time.Now(), nil}
+	if e := s.conn.ended.Load(); e != nil {
+		end = *e
+	}
+	batches := s.recent
+	s.recent = nil
+	for _, b := range batches {
+		if s.conn.datagram || !b.at.After(end.at.Add(-again)) {
+			continue
+		}
+		from := b.behind
+		if errors.Is(end.err, io.EOF) {
+			// Some receivers close whatever is idle for a moment: they would get the
+			// same for ever.
+			from = max(from, s.twice)
+			s.twice = max(s.twice, s.sent)
+		}
+		unread := from < s.sent
+		s.sent = min(s.sent, from)
+		return unread
+	}
+	return false
+}
+
+// forget drops batches that are too old to be sent again.
+func (s *Stream) forget() {
+	for len(s.recent) > 0 && time.Since(s.recent[0].at) > 2*again {
+		s.recent = s.recent[1:]
+	}
 }
 
 // markSometimes writes the mark at most every markEvery, so that the log's own

@@ -26,13 +26,13 @@ import (
 func TestParseTarget(t *testing.T) {
 	for text, want := range map[string]string{
 		"udp://log.example.com": "udp://log.example.com:514", "udp://10.0.0.1:5514": "udp://10.0.0.1:5514", "tcp://[::1]": "tcp://[::1]:601",
-		"tcp://log:601/": "tcp://log:601", "unix:///dev/log": "unix:///dev/log",
+		"tcp://log:601/": "tcp://log:601", "unix:///dev/log": "unix:///dev/log", "tls://log": "tls://log:6514",
 	} {
 		if got, err := ParseTarget(text); err != nil || got.String() != want {
 			t.Errorf("%s: %v %v", text, got, err)
 		}
 	}
-	for _, text := range []string{"", "log", "log:514", "tls://log", "udp://", "udp://log/path", "unix://dev/log", "unix:///", "tcp://u:p@log", "tcp://log?x=1"} {
+	for _, text := range []string{"", "log", "log:514", "relp://log", "udp://", "udp://log/path", "unix://dev/log", "unix:///", "tcp://u:p@log", "tcp://log?x=1"} {
 		if _, err := ParseTarget(text); err == nil || strings.Contains(err.Error(), "u:p") {
 			t.Errorf("%q: %v", text, err)
 		}
@@ -75,6 +75,11 @@ func tcpReceiver(t *testing.T, address string) *receiver {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return serve(t, l)
+}
+
+func serve(t *testing.T, l net.Listener) *receiver {
+	t.Helper()
 	r := &receiver{addr: l.Addr().String()}
 	var mu sync.Mutex
 	var conns []net.Conn

@@ -2,7 +2,8 @@
 //
 // What enters is a signing request that has just become final; what leaves is a
 // POST of {OrganizationId, SigningRequestId, Status} to every active webhook of
-// its project (SignPath documentation, "Webhooks"). The message is put into the
+// its project (SignPath documentation, "Webhooks"). Notices of package upkeep go
+// the same way, to the webhooks that were made for them, too. The message is put into the
 // store in the transaction that ends the request, so that none is lost and none
 // is sent for what did not happen. It is tried up to five times; each answer is
 // kept, its first 4 KiB. Messages may come twice, and not in order.
@@ -151,9 +152,13 @@ func (s *Sender) webhook(ctx context.Context, d *model.WebhookDelivery) (*model.
 
 // send gives the status and the beginning of the answer, or why there is none.
 func (s *Sender) send(ctx context.Context, hook *model.Webhook, d *model.WebhookDelivery) (status int, body []byte, failure string) {
-	message, err := json.Marshal(wire.WebhookMessage{OrganizationID: d.OrganizationID, SigningRequestID: d.SigningRequestID, Status: string(d.Status)})
-	if err != nil {
-		return 0, nil, err.Error()
+	message := d.Message // of a notice
+	if message == nil {
+		var err error
+		message, err = json.Marshal(wire.WebhookMessage{OrganizationID: d.OrganizationID, SigningRequestID: d.SigningRequestID, Status: string(d.Status)})
+		if err != nil {
+			return 0, nil, err.Error()
+		}
 	}
 	u, err := url.Parse(hook.URL)
 	if err != nil {

@@ -125,7 +125,7 @@ func (w *world) work() {
 
 func (w *world) delivery(h model.Webhook) model.WebhookDelivery {
 	w.t.Helper()
-	list, err := w.store.WebhookDeliveries(w.t.Context(), w.org.ID, h.ID, 10)
+	list, err := w.store.WebhookDeliveries(w.t.Context(), store.DeliveryFilter{OrganizationID: w.org.ID, WebhookID: h.ID, Limit: 10})
 	w.must(err)
 	if len(list) != 1 {
 		w.t.Fatalf("%d messages", len(list))
@@ -160,7 +160,7 @@ func TestDelivered(t *testing.T) {
 	if strings.Contains(string(d.Answers[0].Body), "s3cret") || strings.Contains(w.log.String(), "s3cret") {
 		t.Error("the authorization value was stored or logged")
 	}
-	if list, err := w.store.WebhookDeliveries(t.Context(), w.org.ID, off.ID, 10); err != nil || len(list) != 0 {
+	if list, err := w.store.WebhookDeliveries(t.Context(), store.DeliveryFilter{OrganizationID: w.org.ID, WebhookID: off.ID, Limit: 10}); err != nil || len(list) != 0 {
 		t.Errorf("a webhook that is off: %v %v", list, err)
 	}
 }
@@ -279,5 +279,20 @@ func TestRedactedAtTheLimit(t *testing.T) {
 	w.work()
 	if b := string(w.delivery(h).Answers[0].Body); strings.Contains(b, "s3cret-v") {
 		t.Error(b[len(b)-40:])
+	}
+}
+
+// A notice goes out as it was put there.
+func TestNotice(t *testing.T) {
+	w := newWorld(t)
+	h := w.hook(w.server.URL, true)
+	const message = `{"Notice":"Certificate.Expiring"}`
+	d := model.WebhookDelivery{ID: uuid.NewString(), OrganizationID: w.org.ID, WebhookID: h.ID, Status: "Certificate.Expiring", Message: []byte(message), Created: w.now}
+	w.write(func(tx store.Tx) error {
+		return errors.Join(tx.PutWebhookDelivery(d), tx.PutJob(jobs.New(JobKind, w.org.ID, d.ID, w.now)))
+	})
+	w.work()
+	if len(w.bodies) != 1 || w.bodies[0] != message || !w.delivery(h).Delivered {
+		t.Errorf("%q", w.bodies)
 	}
 }

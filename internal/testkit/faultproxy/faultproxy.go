@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 )
@@ -69,7 +70,7 @@ type Proxy struct {
 	queue    []Fault
 	conns    map[net.Conn]bool
 	accepted int
-	requests int
+	arrived  []time.Time // of requests
 	closed   bool
 	ctx      context.Context // ends with Close
 	end      context.CancelFunc
@@ -179,7 +180,14 @@ func (p *Proxy) fault() Fault {
 func (p *Proxy) Connections() int { return p.count(&p.accepted) }
 
 // Requests is how many were read so far (HTTP mode).
-func (p *Proxy) Requests() int { return p.count(&p.requests) }
+func (p *Proxy) Requests() int { return len(p.Arrived()) }
+
+// Arrived is when each request had been read (HTTP mode).
+func (p *Proxy) Arrived() []time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.arrived)
+}
 
 // Open is how many client connections are open now.
 func (p *Proxy) Open() int {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"time"
 )
 
 // serveTCP relays one connection.
@@ -64,7 +65,7 @@ func (p *Proxy) serveHTTP(raw net.Conn) {
 			return
 		}
 		p.mu.Lock()
-		p.requests++
+		p.arrived = append(p.arrived, time.Now())
 		p.mu.Unlock()
 		if !p.answer(raw, c, r, body, p.fault()) {
 			return

@@ -42,6 +42,23 @@ const (
 // Start starts a server with one empty database for the time of the test.
 func Start(t testing.TB) (dsn string) {
 	t.Helper()
+	return StartServer(t).DSN
+}
+
+// Server is a running server that a test may kill.
+type Server struct {
+	DSN     string // the connection string of its empty database
+	command func(name string, args ...string) *exec.Cmd
+	dir     string
+
+	process *os.Process
+	ended   chan struct{}
+	log     bytes.Buffer
+}
+
+// StartServer is Start for tests that kill the server.
+func StartServer(t testing.TB) *Server {
+	t.Helper()
 	bin, err := find(debianFolders)
 	if err != nil {
 		t.Fatal(err)
@@ -55,38 +72,68 @@ func Start(t testing.TB) (dsn string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	data := filepath.Join(dir, "data")
-
-	command := func(name string, args ...string) *exec.Cmd {
+	s := &Server{DSN: "postgres://test@/postgres?host=" + dir, dir: dir}
+	s.command = func(name string, args ...string) *exec.Cmd {
 		cmd := exec.Command(filepath.Join(bin, name), args...)
 		cmd.Dir = dir // the test's own folder may be closed to the account
 		cmd.Env = []string{"PATH=/usr/bin:/bin", "LC_ALL=C", "TZ=UTC", "HOME=" + dir}
 		cmd.SysProcAttr = account.attributes()
 		return cmd
 	}
-	if out, err := command("initdb", "--pgdata="+data, "--username=test", "--auth=trust",
+	if out, err := s.command("initdb", "--pgdata="+s.data(), "--username=test", "--auth=trust",
 		"--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions").CombinedOutput(); err != nil {
 		t.Fatalf("initdb: %v\n%s", err, out)
 	}
-	server := command("postgres", "-D", data, "-k", dir, "-c", "listen_addresses=",
+	t.Cleanup(func() {
+		if s.process == nil {
+			return
+		}
+		if err := stop(s.process, s.ended); err != nil {
+			t.Errorf("stopping postgres: %v", err)
+		}
+	})
+	s.Restart(t)
+	return s
+}
+
+func (s *Server) data() string { return filepath.Join(s.dir, "data") }
+
+// Restart starts the server after Kill, with the data that survived.
+func (s *Server) Restart(t testing.TB) {
+	t.Helper()
+	server := s.command("postgres", "-D", s.data(), "-k", s.dir, "-c", "listen_addresses=",
 		"-c", "unix_socket_permissions=0777", "-c", "max_connections=60")
-	var log bytes.Buffer
-	server.Stdout, server.Stderr = &log, &log
+	s.log.Reset()
+	server.Stdout, server.Stderr = &s.log, &s.log
 	ended, err := run(server)
 	if err != nil {
 		t.Fatalf("postgres: %v", err)
 	}
-	t.Cleanup(func() {
-		if err := stop(server.Process, ended); err != nil {
-			t.Errorf("stopping postgres: %v", err)
-		}
-	})
-	dsn = "postgres://test@/postgres?host=" + dir
-	if err := wait(dsn, ended); err != nil {
-		stop(server.Process, ended) // so that the log is complete
-		t.Fatalf("postgres does not answer: %v\n%s", err, log.String())
+	s.process, s.ended = server.Process, ended
+	if err := wait(s.DSN, ended); err != nil {
+		stop(s.process, ended) // so that the log is complete
+		t.Fatalf("postgres does not answer: %v\n%s", err, s.log.String())
 	}
-	return dsn
+}
+
+// Kill kills the server and all of its processes with SIGKILL, as if the machine
+// had lost its power (but that what was written stays in the system's cache).
+func (s *Server) Kill(t testing.TB) {
+	t.Helper()
+	all := append(children(s.process.Pid), s.process.Pid)
+	for _, pid := range all {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			t.Fatal(err)
+		}
+	}
+	<-s.ended
+	// A server that starts while one of them lives would refuse the data folder.
+	for limit := time.Now().Add(stopLimit); len(all) > 0; time.Sleep(5 * time.Millisecond) {
+		all = slices.DeleteFunc(all, func(pid int) bool { return !running(pid) })
+		if time.Now().After(limit) {
+			t.Fatalf("the processes %v of postgres live on", all)
+		}
+	}
 }
 
 // NewDatabase makes another empty database on the server of dsn; much faster

@@ -62,3 +62,19 @@ func TestProgramsMissing(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A killed server comes back with what was committed, and with nothing else.
+func TestKill(t *testing.T) {
+	s := StartServer(t)
+	if err := execute(s.DSN, "CREATE TABLE kept (n int)"); err != nil {
+		t.Fatal(err)
+	}
+	s.Kill(t)
+	if err := execute(s.DSN, "SELECT 1"); err == nil {
+		t.Fatal("the server answers after its death")
+	}
+	s.Restart(t)
+	if err := execute(s.DSN, "INSERT INTO kept VALUES (1)"); err != nil {
+		t.Error(err)
+	}
+}

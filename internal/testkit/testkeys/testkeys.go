@@ -33,7 +33,8 @@ func PEM(tb testing.TB, name string) []byte {
 	return data
 }
 
-// Signer is the key with that name, *rsa.PrivateKey or *ecdsa.PrivateKey.
+// Signer is the key with that name, *rsa.PrivateKey, *ecdsa.PrivateKey or, for
+// "ed25519", which Names leaves out, ed25519.PrivateKey.
 func Signer(tb testing.TB, name string) crypto.Signer {
 	tb.Helper()
 	block, _ := pem.Decode(PEM(tb, name))

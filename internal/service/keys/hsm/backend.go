@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -47,7 +48,7 @@ type reference struct {
 func (r reference) key() hsmwire.KeyRef { return hsmwire.KeyRef{ID: r.ID, Label: r.Label} }
 
 // keyTypes names the types of keys as the worker does.
-var keyTypes = map[wire.KeyType]string{wire.KeyRSA: hsmwire.RSA, wire.KeyECDSA: hsmwire.ECDSA}
+var keyTypes = map[wire.KeyType]string{wire.KeyRSA: hsmwire.RSA, wire.KeyECDSA: hsmwire.ECDSA, wire.KeyEd25519: hsmwire.Ed25519}
 
 // labelPrefix begins the labels of keys that the service makes, for people who
 // look at the token.
@@ -228,6 +229,9 @@ func (s *signer) Sign(ctx context.Context, scheme wire.Scheme, digest []byte) ([
 		size = 2 * n
 		// Tokens disagree about longer digests; only the leftmost bits count (FIPS 186-5 section 6.4.1).
 		request.Mechanism, request.Data = hsmwire.MechanismECDSA, digest[:min(len(digest), n)]
+	case ed25519.PublicKey:
+		size = ed25519.SignatureSize
+		request.Mechanism, request.Data = hsmwire.MechanismEdDSA, digest
 	default:
 		return nil, fmt.Errorf("%w: %T", keys.ErrUnsupportedKey, s.public)
 	}

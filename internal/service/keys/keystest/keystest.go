@@ -10,6 +10,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -91,6 +92,12 @@ func Verify(pub crypto.PublicKey, scheme wire.Scheme, digest, sig []byte) error 
 		}
 		return nil
 	}
+	if pub, ok := pub.(ed25519.PublicKey); ok {
+		if !ed25519.Verify(pub, digest, sig) {
+			return errors.New("crypto/ed25519 refuses the signature")
+		}
+		return nil
+	}
 	return fmt.Errorf("the public key is %T", pub)
 }
 
@@ -101,6 +108,7 @@ var kinds = []struct {
 }{
 	{wire.KeyRSA, 2048}, {wire.KeyRSA, 3072}, {wire.KeyRSA, 4096},
 	{wire.KeyECDSA, 256}, {wire.KeyECDSA, 384}, {wire.KeyECDSA, 521},
+	{wire.KeyEd25519, 256},
 }
 
 // NoMD5PSS is the one scheme that a back end may refuse, with a
@@ -158,6 +166,9 @@ func schemesOf(keyType wire.KeyType) (schemes []wire.Scheme) {
 	if keyType == wire.KeyECDSA {
 		return []wire.Scheme{{Algorithm: wire.ECDSA}}
 	}
+	if keyType == wire.KeyEd25519 {
+		return []wire.Scheme{{Algorithm: wire.EdDSA}}
+	}
 	for _, h := range wire.Hashes() {
 		schemes = append(schemes, wire.Scheme{Algorithm: wire.RSAPKCS1, Hash: h}, wire.Scheme{Algorithm: wire.RSAPSS, Hash: h})
 	}
@@ -167,6 +178,9 @@ func schemesOf(keyType wire.KeyType) (schemes []wire.Scheme) {
 func lengthsOf(s wire.Scheme) []int {
 	if s.Algorithm == wire.ECDSA {
 		return []int{20, 28, 32, 48, 64}
+	}
+	if s.Algorithm == wire.EdDSA {
+		return []int{1, 64, 1000, wire.MaxMessage}
 	}
 	return []int{s.Hash.Size()}
 }
@@ -214,11 +228,12 @@ func checkRefused(t *testing.T, signer keys.Signer, keyType wire.KeyType) {
 		scheme wire.Scheme
 		length int
 	}
-	cases := []refused{{"unknown algorithm", wire.Scheme{Algorithm: "EdDsa"}, 32}, {"no algorithm", wire.Scheme{}, 32}}
+	cases := []refused{{"unknown algorithm", wire.Scheme{Algorithm: "Dsa"}, 32}, {"no algorithm", wire.Scheme{}, 32}}
 	other := wire.KeyECDSA
 	if keyType == wire.KeyECDSA {
 		other = wire.KeyRSA
-	} else {
+	}
+	if keyType == wire.KeyRSA {
 		cases = append(cases, refused{"PKCS1 without hash", wire.Scheme{Algorithm: wire.RSAPKCS1}, 32},
 			refused{"PSS without hash", wire.Scheme{Algorithm: wire.RSAPSS}, 32},
 			refused{"unknown hash", wire.Scheme{Algorithm: wire.RSAPKCS1, Hash: 200}, 32})
@@ -226,7 +241,14 @@ func checkRefused(t *testing.T, signer keys.Signer, keyType wire.KeyType) {
 	for _, s := range schemesOf(other) {
 		cases = append(cases, refused{"scheme of the other key type", s, lengthsOf(s)[0]})
 	}
+	if keyType == wire.KeyEd25519 {
+		cases = append(cases, refused{"a hash algorithm", wire.Scheme{Algorithm: wire.EdDSA, Hash: wire.SHA512}, 64},
+			refused{"empty message", wire.Scheme{Algorithm: wire.EdDSA}, 0}, refused{"huge message", wire.Scheme{Algorithm: wire.EdDSA}, wire.MaxMessage + 1})
+	}
 	for _, s := range schemesOf(keyType) {
+		if s.Algorithm == wire.EdDSA {
+			continue
+		}
 		for _, n := range lengthsOf(s) {
 			cases = append(cases, refused{"one byte too few", s, n - 1}, refused{"one byte too many", s, n + 1})
 		}
@@ -303,7 +325,7 @@ func checkSealed(t *testing.T, backend keys.Backend, key model.Key, sealed []byt
 	for name, change := range map[string]func(*model.Key){
 		"another public key": func(k *model.Key) { k.Public = bytes.Clone(k.Public); k.Public[len(k.Public)-1] ^= 1 },
 		"another size":       func(k *model.Key) { k.Bits++ },
-		"another type":       func(k *model.Key) { k.Type = "Ed25519" },
+		"another type":       func(k *model.Key) { k.Type = "Dsa" },
 	} {
 		k := key
 		change(&k)
@@ -327,6 +349,8 @@ func plaintexts(t *testing.T, key model.Key) [][]byte {
 		t.Fatal(err)
 	}
 	switch pub := pub.(type) {
+	case ed25519.PublicKey:
+		return [][]byte{pub}
 	case *rsa.PublicKey:
 		return [][]byte{pub.N.Bytes()[:16], pub.N.Bytes()[pub.Size()-16:]}
 	case *ecdsa.PublicKey:
@@ -346,7 +370,7 @@ func checkUnsupported(t *testing.T, backend keys.Backend) {
 		bits    int
 	}{
 		{wire.KeyRSA, 1024}, {wire.KeyRSA, 2047}, {wire.KeyRSA, 0}, {wire.KeyRSA, -1}, {wire.KeyRSA, 1 << 20}, {wire.KeyRSA, 256},
-		{wire.KeyECDSA, 224}, {wire.KeyECDSA, 0}, {wire.KeyECDSA, 2048}, {wire.KeyECDSA, 512}, {"", 2048}, {"Ed25519", 256},
+		{wire.KeyECDSA, 224}, {wire.KeyECDSA, 0}, {wire.KeyECDSA, 2048}, {wire.KeyECDSA, 512}, {"", 2048}, {"Ed448", 456}, {wire.KeyEd25519, 255},
 	} {
 		if _, sealed, err := backend.Generate(t.Context(), k.keyType, k.bits); !errors.Is(err, keys.ErrUnsupportedKey) || sealed != nil {
 			t.Errorf("Generate(%q, %d) = %v, want ErrUnsupportedKey", k.keyType, k.bits, err)

@@ -140,7 +140,7 @@ func testTooNew(t *testing.T, dsn string) {
 	if !errors.Is(err, store.ErrTooNew) {
 		t.Fatalf("got %v", err)
 	}
-	for _, part := range []string{"4711", "up to 1"} {
+	for _, part := range []string{"4711", "up to 2"} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("the error %q does not name %s", err, part)
 		}

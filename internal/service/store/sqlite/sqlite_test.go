@@ -200,7 +200,7 @@ func TestTooNew(t *testing.T) {
 	if !errors.Is(err, store.ErrTooNew) {
 		t.Fatalf("got %v", err)
 	}
-	for _, part := range []string{"4711", "up to 1", dir} {
+	for _, part := range []string{"4711", "up to 2", dir} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("the error %q does not name %s", err, part)
 		}

@@ -125,7 +125,8 @@ func at(seconds int64, ms int64) time.Time { return time.Unix(seconds, ms*1e6).U
 func fill() *model.Config {
 	return &model.Config{
 		Organizations: []model.Organization{
-			{ID: id("o1"), Name: "Ünïcode GmbH & Co. „KG“ 株式会社 🦊", Active: true, Created: at(1_700_000_000, 123), YearlySignatures: 1_000_000, QuotaStart: at(1_600_000_000, 0)},
+			{ID: id("o1"), Name: "Ünïcode GmbH & Co. „KG“ 株式会社 🦊", Active: true, Created: at(1_700_000_000, 123), YearlySignatures: 1_000_000, QuotaStart: at(1_600_000_000, 0),
+				DocumentRetentionDays: 7, RequestRetentionDays: 365, MaxUsers: 1, MaxProjects: 2, MaxCertificates: 3},
 			{ID: id("o2"), Created: at(1_700_000_000, 124)},
 		},
 		Users: []model.User{
@@ -136,6 +137,7 @@ func fill() *model.Config {
 			{
 				ID: id("u2"), OrganizationID: id("o1"), Kind: model.InteractiveUser, Name: "Zoë",
 				Email: "zoë@example.test", Roles: []model.Role{}, Synchronized: true, Created: at(1_700_000_002, 999),
+				InvitationHash: make([]byte, 32), InvitationExpires: at(1_800_000_000, 1),
 			},
 			{ID: id("u3"), OrganizationID: id("o2"), Kind: model.CIUser, Created: at(1_700_000_003, 0)},
 		},
@@ -187,7 +189,7 @@ func fill() *model.Config {
 			{
 				ID: id("c1"), OrganizationID: id("o1"), Slug: "x509", Name: "X.509", Type: wire.CertificateX509, KeyID: id("k1"),
 				Creation: model.CreatedFromCSR, CSR: []byte{0x30, 0x00}, Leaf: []byte{0x30, 0x00, 0xff}, Chain: [][]byte{{0x30, 0x01}, {0x30, 0x02, 0x00}},
-				NotBefore: at(1_600_000_000, 0), NotAfter: at(253_402_300_799, 0), Active: true, Created: at(1_700_000_014, 0),
+				NotBefore: at(1_600_000_000, 0), NotAfter: at(253_402_300_799, 0), Active: true, Created: at(1_700_000_014, 0), RequiresApproval: true,
 			},
 			{
 				ID: id("c2"), OrganizationID: id("o1"), Slug: "gpg", Type: wire.CertificateGPG, KeyID: id("k2"),
@@ -204,6 +206,10 @@ func fill() *model.Config {
 				ID: id("k2"), OrganizationID: id("o1"), Version: 2, Type: wire.KeyECDSA, Bits: 521,
 				Backend: "hsm", Deleted: true, Created: at(1_700_000_018, 0),
 			},
+		},
+		TrustedBuildSystems: []model.TrustedBuildSystem{
+			{ID: id("b1"), OrganizationID: id("o1"), Name: "CI ä", Projects: []string{id("p1"), id("p2")}, TokenHash: sha256.Sum256([]byte("tbs")), Active: true, Created: at(1_700_000_019, 0)},
+			{ID: id("b2"), OrganizationID: id("o2"), Created: at(1_700_000_020, 0)},
 		},
 	}
 }
@@ -232,6 +238,9 @@ func putAll(tx store.Tx, c *model.Config) error {
 	}
 	for _, v := range c.UserGroups {
 		errs = append(errs, tx.PutUserGroup(v))
+	}
+	for _, v := range c.TrustedBuildSystems {
+		errs = append(errs, tx.PutTrustedBuildSystem(v))
 	}
 	for _, v := range c.Users {
 		errs = append(errs, tx.PutUser(v))

@@ -20,8 +20,9 @@ func fullRequest() model.SigningRequest {
 		ArtifactName: "payload.json", ArtifactSHA256: "00ff", Artifact: []byte{0, 1, 255}, Result: []byte(`{"Signature":"AA=="}`), KeyVersion: 3,
 		OriginalID: id("r0"), Parameters: []model.RequestParameter{{Name: "b", Value: "2"}, {Name: "a", Value: "<ä>"}},
 		Origin: json.RawMessage(`{"z":1, "a":"<b>"}`), BuildSettings: []byte("x"),
-		Approvals: []model.RequestApproval{{UserID: id("u2"), Time: at(1_700_000_100, 5), Reason: "fine"}},
-		Reason:    "because", EndedBy: id("u2"), IP: "192.0.2.1", UserAgent: "test/1", TraceID: "00-1-2-00",
+		Approvals:   []model.RequestApproval{{UserID: id("u2"), Time: at(1_700_000_100, 5), Reason: "fine"}},
+		Certificate: []byte{0x30, 0x00}, TrustedBuildSystemID: id("b1"), DocumentsRemoved: at(1_700_000_400, 5),
+		Reason: "because", EndedBy: id("u2"), IP: "192.0.2.1", UserAgent: "test/1", TraceID: "00-1-2-00",
 		Created: at(1_700_000_200, 1), Changed: at(1_700_000_201, 2), Finished: at(1_700_000_202, 3), Deadline: at(1_700_000_300, 4),
 	}
 }
@@ -192,10 +193,10 @@ func testJobs(t *testing.T, open Opener) {
 func testWebhooks(t *testing.T, open Opener) {
 	s := opened(t, open)
 	write(t, s, func(tx store.Tx) error { return putAll(tx, fill()) })
-	hook := model.Webhook{ID: id("w1"), OrganizationID: id("o1"), ProjectID: id("p1"), URL: "https://example.test/?a=b", SealedAuthorization: []byte{1, 0}, Active: true, Created: at(1_700_000_600, 0)}
+	hook := model.Webhook{ID: id("w1"), OrganizationID: id("o1"), ProjectID: id("p1"), URL: "https://example.test/?a=b", SealedAuthorization: []byte{1, 0}, Notices: true, Active: true, Created: at(1_700_000_600, 0)}
 	other := model.Webhook{ID: id("w2"), OrganizationID: id("o1"), ProjectID: id("p2"), Created: at(1_700_000_601, 0)}
 	first := model.WebhookDelivery{
-		ID: id("d1"), OrganizationID: id("o1"), WebhookID: hook.ID, SigningRequestID: id("r1"), Status: model.RequestCompleted,
+		ID: id("d1"), OrganizationID: id("o1"), WebhookID: hook.ID, SigningRequestID: id("r1"), Status: model.RequestCompleted, Message: []byte("{}"),
 		Answers:   []model.WebhookAnswer{{Time: at(1_700_000_610, 7), Status: 500, Body: []byte{0xff, 0}}, {Time: at(1_700_000_611, 0), Error: "refused"}},
 		Delivered: true, Created: at(1_700_000_609, 0), Finished: at(1_700_000_612, 0),
 	}
@@ -213,13 +214,18 @@ func testWebhooks(t *testing.T, open Opener) {
 	equal(t, "of the organization", all, []model.Webhook{hook, other})
 	none, err2 := s.Webhooks(t.Context(), id("o2"), "")
 	equal(t, "of another organization", none, []model.Webhook(nil))
-	list, err3 := s.WebhookDeliveries(t.Context(), id("o1"), hook.ID, 10)
+	of := store.DeliveryFilter{OrganizationID: id("o1"), WebhookID: hook.ID, Limit: 10}
+	list, err3 := s.WebhookDeliveries(t.Context(), of)
 	equal(t, "messages", list, []model.WebhookDelivery{second, first})
-	page, err4 := s.WebhookDeliveries(t.Context(), id("o1"), hook.ID, 1)
+	of.Limit = 1
+	page, err4 := s.WebhookDeliveries(t.Context(), of)
 	equal(t, "the newest message", page, []model.WebhookDelivery{second})
+	of.Before, of.BeforeID = second.Created, second.ID
+	next, err6 := s.WebhookDeliveries(t.Context(), of)
+	equal(t, "the page behind it", next, []model.WebhookDelivery{first})
 	one, err5 := s.WebhookDelivery(t.Context(), first.ID)
 	equal(t, "message", one, &first)
-	if err := errors.Join(err, err2, err3, err4, err5); err != nil {
+	if err := errors.Join(err, err2, err3, err4, err5, err6); err != nil {
 		t.Fatal(err)
 	}
 	refused(t, s, store.ErrNotFound, func(tx store.Tx) error { return tx.DeleteWebhook(id("o2"), hook.ID) })

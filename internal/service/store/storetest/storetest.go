@@ -39,6 +39,8 @@ func Run(t *testing.T, create func(t *testing.T) Opener) {
 		{"SigningRequestPages", testSigningRequestPages},
 		{"Jobs", testJobs},
 		{"Webhooks", testWebhooks},
+		{"Retention", testRetention},
+		{"TrustedBuildSystems", testTrustedBuildSystems},
 		{"CountAudit", testCountAudit},
 		{"AuditAppend", testAuditAppend},
 		{"AuditGaps", testAuditGaps},

@@ -82,14 +82,15 @@ type KeyRef struct {
 
 // The types of keys.
 const (
-	RSA   = "rsa"
-	ECDSA = "ecdsa"
+	RSA     = "rsa"
+	ECDSA   = "ecdsa"
+	Ed25519 = "ed25519"
 )
 
 // Generate asks for a new key pair.
 type Generate struct {
 	KeyRef
-	Type string `json:"type"` // RSA or ECDSA
+	Type string `json:"type"` // RSA, ECDSA or Ed25519
 	Bits int    `json:"bits"` // modulus or curve size
 }
 
@@ -101,6 +102,8 @@ const (
 	MechanismPSS = "CKM_RSA_PKCS_PSS"
 	// MechanismECDSA: CKM_ECDSA; Data is the digest, no longer than the curve's order. The answer is r‖s.
 	MechanismECDSA = "CKM_ECDSA"
+	// MechanismEdDSA: CKM_EDDSA without a parameter (pure Ed25519); Data is the message. The answer is R‖S.
+	MechanismEdDSA = "CKM_EDDSA"
 )
 
 // Sign asks for a signature.

@@ -34,6 +34,11 @@ var (
 				{"created_ms", millis{&o.Created}},
 				{"yearly_signatures", number{&o.YearlySignatures}},
 				{"quota_start_ms", millis{&o.QuotaStart}},
+				{"document_retention_days", number{&o.DocumentRetentionDays}},
+				{"request_retention_days", number{&o.RequestRetentionDays}},
+				{"max_users", number{&o.MaxUsers}},
+				{"max_projects", number{&o.MaxProjects}},
+				{"max_certificates", number{&o.MaxCertificates}},
 			}
 		},
 	}
@@ -52,6 +57,8 @@ var (
 				{"synchronized", flag{&u.Synchronized}},
 				{"active", flag{&u.Active}},
 				{"created_ms", millis{&u.Created}},
+				{"invitation_hash", blob{&u.InvitationHash}},
+				{"invitation_expires_ms", millis{&u.InvitationExpires}},
 			}
 		},
 	}
@@ -186,12 +193,32 @@ var (
 				{"not_after_ms", millis{&c.NotAfter}},
 				{"active", flag{&c.Active}},
 				{"created_ms", millis{&c.Created}},
+				{"requires_approval", flag{&c.RequiresApproval}},
 			}
 		},
 		unique: map[string]func(*model.Certificate) string{
 			"certificates_slug": func(c *model.Certificate) string {
 				return fmt.Sprintf("a certificate with the slug %q", c.Slug)
 			},
+		},
+	}
+
+	trustedBuildSystems = table[model.TrustedBuildSystem]{
+		name: "trusted_build_systems",
+		noun: "trusted build system",
+		columns: func(b *model.TrustedBuildSystem) []column {
+			return []column{
+				{"id", text[string]{&b.ID}},
+				{"organization_id", text[string]{&b.OrganizationID}},
+				{"name", text[string]{&b.Name}},
+				{"projects", textList[string]{&b.Projects}},
+				{"token_hash", hash32{&b.TokenHash}},
+				{"active", flag{&b.Active}},
+				{"created_ms", millis{&b.Created}},
+			}
+		},
+		unique: map[string]func(*model.TrustedBuildSystem) string{
+			"trusted_build_systems_token": func(*model.TrustedBuildSystem) string { return "a trusted build system token of the same value" },
 		},
 	}
 

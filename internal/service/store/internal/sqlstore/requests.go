@@ -48,6 +48,7 @@ var (
 				{"project_id", text[string]{&w.ProjectID}},
 				{"url", text[string]{&w.URL}},
 				{"sealed_authorization", blob{&w.SealedAuthorization}},
+				{"notices", flag{&w.Notices}},
 				{"active", flag{&w.Active}},
 				{"created_ms", millis{&w.Created}},
 			}
@@ -63,6 +64,7 @@ var (
 				{"webhook_id", text[string]{&d.WebhookID}},
 				{"signing_request_id", text[string]{&d.SigningRequestID}},
 				{"status", textOf(&d.Status)},
+				{"message", blob{&d.Message}},
 				{"answers", list[model.WebhookAnswer]{&d.Answers}},
 				{"delivered", flag{&d.Delivered}},
 				{"created_ms", millis{&d.Created}},
@@ -88,6 +90,7 @@ func requestColumns(r *model.SigningRequest) []column {
 		{"artifact_sha256", text[string]{&r.ArtifactSHA256}},
 		{"key_version", number{&r.KeyVersion}},
 		{"original_id", reference{&r.OriginalID}},
+		{"trusted_build_system_id", reference{&r.TrustedBuildSystemID}},
 		{"parameters", list[model.RequestParameter]{&r.Parameters}},
 		{"origin", rawJSON{&r.Origin}},
 		{"approvals", list[model.RequestApproval]{&r.Approvals}},
@@ -100,6 +103,7 @@ func requestColumns(r *model.SigningRequest) []column {
 		{"changed_ms", millis{&r.Changed}},
 		{"finished_ms", millis{&r.Finished}},
 		{"deadline_ms", millis{&r.Deadline}},
+		{"documents_removed_ms", millis{&r.DocumentsRemoved}},
 	}
 }
 
@@ -108,6 +112,7 @@ func requestContents(r *model.SigningRequest) []column {
 		{"artifact", blob{&r.Artifact}},
 		{"result", blob{&r.Result}},
 		{"build_settings", blob{&r.BuildSettings}},
+		{"certificate", blob{&r.Certificate}},
 	}
 }
 
@@ -254,9 +259,14 @@ func (db *DB) WebhookDelivery(ctx context.Context, id string) (*model.WebhookDel
 }
 
 // WebhookDeliveries lists the messages of a webhook, newest first.
-func (db *DB) WebhookDeliveries(ctx context.Context, organizationID, webhookID string, limit int) ([]model.WebhookDelivery, error) {
+func (db *DB) WebhookDeliveries(ctx context.Context, f store.DeliveryFilter) ([]model.WebhookDelivery, error) {
+	where, values := "WHERE organization_id = ? AND webhook_id = ?", []any{f.OrganizationID, f.WebhookID}
+	if !f.Before.IsZero() {
+		before := f.Before.UnixMilli()
+		where, values = where+" AND created_ms <= ? AND (created_ms < ? OR id < ?)", append(values, before, before, f.BeforeID)
+	}
 	all, err := query(ctx, db.dialect, db.reader, webhookDeliveries.name, webhookDeliveries.columns,
-		"WHERE organization_id = ? AND webhook_id = ? ORDER BY created_ms DESC, id DESC LIMIT ?", organizationID, webhookID, limit)
+		where+" ORDER BY created_ms DESC, id DESC LIMIT ?", append(values, f.Limit)...)
 	if err != nil {
 		return nil, db.failed(ctx, "the webhook messages cannot be read", err)
 	}

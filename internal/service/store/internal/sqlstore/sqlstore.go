@@ -71,7 +71,10 @@ func (db *DB) Config(ctx context.Context) (*model.Config, error) {
 		if c.Certificates, err = load(ctx, tx, certificates); err != nil {
 			return err
 		}
-		c.Keys, err = load(ctx, tx, keys)
+		if c.Keys, err = load(ctx, tx, keys); err != nil {
+			return err
+		}
+		c.TrustedBuildSystems, err = load(ctx, tx, trustedBuildSystems)
 		return err
 	})
 	if err != nil {

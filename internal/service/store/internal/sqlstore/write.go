@@ -151,6 +151,9 @@ func (t *tx) PutToken(k model.Token) error               { return put(t, tokens,
 func (t *tx) PutProject(p model.Project) error           { return put(t, projects, &p) }
 func (t *tx) PutCertificate(c model.Certificate) error   { return put(t, certificates, &c) }
 func (t *tx) PutUserGroup(g model.UserGroup) error       { return put(t, userGroups, &g) }
+func (t *tx) PutTrustedBuildSystem(b model.TrustedBuildSystem) error {
+	return put(t, trustedBuildSystems, &b)
+}
 func (t *tx) PutSigningPolicy(p model.SigningPolicy) error {
 	return put(t, signingPolicies, &p)
 }
