@@ -3,17 +3,12 @@
 // the C half in shim/, which is what a host loads; shim/port.h describes the
 // line between the two.
 //
-// This package turns C memory into Go values and back and decides nothing: all
-// behaviour is in internal/provider/cryptoki.
-//
-// One goroutine takes calls out of the queue (serve). It answers from memory at
-// once. Whatever may use the network, take long or wait for another call runs in
-// a goroutine of its own, so that the queue never stands still.
+// This package opens the core; core/ turns C memory into Go values and back, and
+// all behaviour is in internal/provider/cryptoki.
 package main
 
 // #cgo CFLAGS: -I${SRCDIR}/shim
 // #include "port.h"
-// #include "functions.h"
 // #include <sys/auxv.h>
 import "C"
 
@@ -21,10 +16,10 @@ import (
 	"io"
 	"log"
 	"runtime"
-	"runtime/debug"
 	"time"
 	"unsafe"
 
+	"signpath/cmd/cryptoki/core"
 	"signpath/internal/buildinfo"
 	"signpath/internal/provider/cryptoki"
 )
@@ -42,17 +37,9 @@ func sp_core_start(port *C.struct_sp_port) C.int {
 	time.AfterFunc(time.Hour, func() {}).Stop()
 	// The standard library's own complaints would go to the host's standard error.
 	log.SetOutput(io.Discard)
-	b := &bridge{module: cryptoki.New(cryptoki.Options{
+	core.Serve(unsafe.Pointer(port), cryptoki.New(cryptoki.Options{
 		Version: buildinfo.Version(), ULongSize: int(unsafe.Sizeof(C.ulong(0))), Privileged: C.getauxval(C.AT_SECURE) != 0,
-	})}
-	go func() {
-		// A pointer of the host's that leads nowhere becomes a panic, and so an
-		// error code; without this, Go would end the process.
-		debug.SetPanicOnFault(true)
-		for {
-			b.serve(C.sp_next(port)) // sleeps in C; one thread for all callers
-		}
-	}()
+	}))
 	return C.SP_VERSION
 }
 

@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SP_VERSION 1 /* of this file; sp_core_start answers it */
+#define SP_VERSION 2 /* of this file; sp_core_start answers it */
 
 enum { SP_QUEUED, SP_ACCEPTED, SP_DONE };
 

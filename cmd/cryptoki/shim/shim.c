@@ -1,7 +1,7 @@
-/* The PKCS #11 module that a host loads: 68 exports from one table (functions.h), no Go in the host's threads.
+/* The PKCS #11 module that a host loads: 92 exports from one table (functions.h), no Go in the host's threads.
  *
  * The core (Go) is carried in this file and opened at the first C_Initialize of each process; see port.h for how calls
- * reach it. What is answered here: argument checks, "not initialised", "not supported", C_GetFunctionList, C_GetInfo.
+ * reach it. What is answered here: argument checks, "not initialised", "not supported", C_GetFunctionList, C_GetInterface, C_GetInfo.
  * Everything else is decided in the core. Links with -z nodelete: a Go runtime cannot be unloaded.
  *
  * Limits that remain (a Go runtime shares the process): a host's SIGPROF handler keeps SA_ONSTACK, so one that needs
@@ -19,13 +19,14 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #ifndef SP_SPIN
 #define SP_SPIN 2000 /* looks at the answer before sleeping; saves a wake-up of about 8 us per call */
 #endif
 #ifndef SP_LOAD_LIMIT
-#define SP_LOAD_LIMIT 10 /* seconds for opening the core */
+#define SP_LOAD_LIMIT 30 /* seconds for opening the core: a busy machine with many workers takes long, a lock taken at fork never comes free */
 #endif
 #ifndef SP_VERSION_MAJOR
 #define SP_VERSION_MAJOR 0
@@ -39,7 +40,8 @@ enum {
 	CKR_CRYPTOKI_NOT_INITIALIZED = 0x190, CKR_CRYPTOKI_ALREADY_INITIALIZED = 0x191
 };
 enum { CKF_OS_LOCKING_OK = 2, CKF_DONT_BLOCK = 1 };
-_Static_assert(FN_COUNT == 68, "PKCS #11 2.40 has 68 functions");
+_Static_assert(FN_GetInterfaceList == 68, "PKCS #11 2.40 has 68 functions");
+_Static_assert(FN_COUNT == 92, "PKCS #11 3.0 has 24 more");
 _Static_assert(sizeof(W) == sizeof(void *), "one register each");
 
 /* ---- state of this process --------------------------------------------------------------------------------------
@@ -101,6 +103,13 @@ static void block_signals(sigset_t *old) {
 }
 
 /* ---- opening the core ------------------------------------------------------------------------------------------- */
+#ifdef SP_CORE_LINKED /* the core is in this very program: for tests that want both halves under one detector */
+int sp_core_start(struct sp_port *);
+static struct sp_port *open_core(void) {
+	struct sp_port *port = calloc(1, sizeof *port);
+	return port && sp_core_start(port) == SP_VERSION ? port : 0;
+}
+#else
 __asm__(".section .rodata\n.balign 4096\nsp_core_begin: .incbin \"" SP_CORE_FILE "\"\nsp_core_end: .byte 0\n.previous\n");
 extern const char sp_core_begin[] __attribute__((visibility("hidden"))), sp_core_end[] __attribute__((visibility("hidden")));
 
@@ -176,6 +185,18 @@ static int descriptors_free(void) {
 	return n == need;
 }
 
+/* The same for address space, where the host has a limit of it (ulimit -v): Go reserves much more than it uses
+ * (measured: 1.8 GiB), and ends the process when a later thread of its own finds no room. */
+static int addresses_free(void) {
+	struct rlimit limit;
+	size_t need = (size_t)2 << 30;
+	if (getrlimit(RLIMIT_AS, &limit) || limit.rlim_cur == RLIM_INFINITY) return 1;
+	void *p = mmap(0, need, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (p != MAP_FAILED) return !munmap(p, need);
+	snprintf(reason, sizeof reason, "the limit of address space (ulimit -v) leaves less than the 2 GiB that have to be free");
+	return 0;
+}
+
 /* Runs in a thread of its own with every signal blocked: Go copies this mask to all its threads, and the host's thread
  * never becomes a Go thread. */
 static void *load_core(void *unused) {
@@ -184,7 +205,7 @@ static void *load_core(void *unused) {
 	Dl_info core, owner;
 	for (int i = 1; i < 65; i++) if (sigaction(i, 0, &had[i])) had[i].sa_handler = SIG_ERR;
 	fill_standard_streams();
-	if (!descriptors_free()) return 0;
+	if (!descriptors_free() || !addresses_free()) return 0;
 	void *h = open_beside();
 	if (!h) h = open_copy();
 	if (!h) return 0;
@@ -222,6 +243,7 @@ static struct sp_port *open_core(void) {
 	pthread_sigmask(SIG_SETMASK, &old, 0);
 	return port;
 }
+#endif
 
 /* The log lives in the core, which is missing here: the console is all there is, if the user wants one. A broken pipe
  * there must not end the host: its signal is taken back. */
@@ -303,6 +325,7 @@ static W call(unsigned fn, const W *a, int n, unsigned nonnull, int waits) {
 #define P6 P5, W a5
 #define P7 P6, W a6
 #define P8 P7, W a7
+#define P9 P8, W a8
 #define A1 a0
 #define A2 A1, a1
 #define A3 A2, a2
@@ -311,34 +334,82 @@ static W call(unsigned fn, const W *a, int n, unsigned nonnull, int waits) {
 #define A6 A5, a5
 #define A7 A6, a6
 #define A8 A7, a7
+#define A9 A8, a8
 #define GEN_OWN(n, c, m) EXPORT W C_##n(P##c);
 #define GEN_FAST(n, c, m) EXPORT W C_##n(P##c) { const W a[] = { A##c }; return call(FN_##n, a, c, m, 0); }
 #define GEN_WAIT(n, c, m) EXPORT W C_##n(P##c) { const W a[] = { A##c }; return call(FN_##n, a, c, m, 1); }
-#define GEN_NONE(n, c, m) EXPORT W C_##n(P##c) { const W a[] = { A##c }; return answered(FN_##n, a[0], CKR_FUNCTION_NOT_SUPPORTED); }
+#define GEN_NONE(n, c, m) EXPORT W C_##n(P##c) { const W a[] = { A##c }; (void)a; return answered(FN_##n, a0, CKR_FUNCTION_NOT_SUPPORTED); }
 #define GEN_PARALLEL(n, c, m) EXPORT W C_##n(P##c) { return answered(FN_##n, a0, CKR_FUNCTION_NOT_PARALLEL); }
 #define GEN(n, c, k, m) GEN_##k(n, c, m)
 SP_FUNCTIONS(GEN)
+SP_FUNCTIONS_3(GEN)
 
-static const struct { unsigned char version[2]; void *function[FN_COUNT]; } function_list = { { 2, 40 }, {
+static W info(W out, unsigned char major, unsigned char minor);
+static W info_3_0(W out) { return info(out, 3, 0); }
+static W info_3_1(W out) { return info(out, 3, 1); }
+W C_GetInfo(W out) { return info(out, 2, 40); }
+
+/* The interfaces (3.0 and 3.1, section 3.6). 3.1 added no function. Each list has the C_GetInfo that tells its version,
+ * so that what a host reads there is true of the list it holds. No flag CKF_INTERFACE_FORK_SAFE: a forked child starts
+ * anew with C_Initialize, sessions and login do not survive. */
 #define ADDRESS(n, c, k, m) (void *)C_##n,
-	SP_FUNCTIONS(ADDRESS)
-} };
+#define LIST(name, major, minor, more) \
+	static const struct { unsigned char version[2]; void *function[FN_COUNT]; } name = { { major, minor }, { SP_FUNCTIONS(ADDRESS) more } }
+LIST(list_2_40, 2, 40, );
+#define C_GetInfo info_3_0
+LIST(list_3_0, 3, 0, SP_FUNCTIONS_3(ADDRESS));
+#undef C_GetInfo
+#define C_GetInfo info_3_1
+LIST(list_3_1, 3, 1, SP_FUNCTIONS_3(ADDRESS));
+#undef C_GetInfo
+#define INTERFACE_TABLE { { "PKCS 11", &list_3_0, 0 }, { "PKCS 11", &list_3_1, 0 }, { "PKCS 11", &list_2_40, 0 } } /* the default first */
+static const struct interface { const char *name; const void *list; W flags; } interfaces[] = INTERFACE_TABLE;
+enum { INTERFACES = sizeof interfaces / sizeof *interfaces };
+/* What C_GetInterface gives away. OpenSC's pkcs11-spy puts its own list in there, so it is writable, and right again at
+ * the next call. */
+static struct interface given[] = INTERFACE_TABLE;
 
-/* Allowed before C_Initialize (section 5.4). */
+/* These three are allowed before C_Initialize (section 5.4). */
 W C_GetFunctionList(W out) {
 	if (!out) return CKR_ARGUMENTS_BAD;
-	*(const void **)out = &function_list;
+	*(const void **)out = &list_2_40;
 	return CKR_OK;
+}
+
+W C_GetInterfaceList(W out, W count) {
+	W *n = (W *)count, room;
+	if (!n) return CKR_ARGUMENTS_BAD;
+	room = *n;
+	*n = INTERFACES;
+	if (!out) return CKR_OK;
+	if (room < INTERFACES) return CKR_BUFFER_TOO_SMALL;
+	memcpy((void *)out, interfaces, sizeof interfaces);
+	return CKR_OK;
+}
+
+/* NULL for name or version means any; every flag that is asked for must be there. */
+W C_GetInterface(W name, W version, W out, W flags) {
+	if (!out) return CKR_ARGUMENTS_BAD;
+	for (int i = 0; i < INTERFACES; i++) {
+		const struct interface *f = interfaces + i;
+		if (name && strcmp((const char *)name, f->name)) continue;
+		if (version && memcmp((const void *)version, f->list, 2)) continue;
+		if ((f->flags & flags) != flags) continue;
+		__atomic_store_n(&given[i].list, f->list, __ATOMIC_RELAXED);
+		*(struct interface **)out = given + i;
+		return CKR_OK;
+	}
+	return CKR_ARGUMENTS_BAD; /* as OpenSC, NSS and p11-kit */
 }
 
 static void pad(char *to, const char *text, size_t n) { memset(to, ' ', n); memcpy(to, text, strlen(text)); }
 
-W C_GetInfo(W out) {
+static W info(W out, unsigned char major, unsigned char minor) {
 	struct { unsigned char version[2]; char manufacturer[32]; W flags; char description[32]; unsigned char library[2]; } *i = (void *)out;
 	if (!live()) return CKR_CRYPTOKI_NOT_INITIALIZED;
 	if (!i) return answered(FN_GetInfo, out, CKR_ARGUMENTS_BAD);
 	memset(i, 0, sizeof *i);
-	i->version[0] = 2; i->version[1] = 40;
+	i->version[0] = major; i->version[1] = minor;
 	i->library[0] = SP_VERSION_MAJOR; i->library[1] = SP_VERSION_MINOR;
 	pad(i->manufacturer, "SignPath", sizeof i->manufacturer);
 	pad(i->description, "SignPath Cryptoki", sizeof i->description);

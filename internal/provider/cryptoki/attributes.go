@@ -2,6 +2,7 @@ package cryptoki
 
 import (
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/x509"
@@ -39,13 +40,14 @@ func empty() attribute                                    { return computed(func
 func secretValue() attribute                              { return attribute{sensitive: true} }
 
 // The tables of attributes. Every object has the common ones (PKCS #11 v2.40
-// sections 4.4 and 4.5), those of its class, and keys those of their type.
+// sections 4.4 and 4.5; CKA_UNIQUE_ID is of v3.0), those of its class, and keys those of their type.
 var (
 	commonAttributes = map[uint64]attribute{
 		CKA_CLASS:       computed(func(o *object, e encoding) []byte { return e.ulong(o.class) }),
 		CKA_TOKEN:       constant(true),
 		CKA_PRIVATE:     computed(func(o *object, _ encoding) []byte { return boolean(o.private()) }),
 		CKA_LABEL:       computed(func(o *object, _ encoding) []byte { return o.label }),
+		CKA_UNIQUE_ID:   computed(func(o *object, _ encoding) []byte { return o.uniqueID() }),
 		CKA_ID:          computed(func(o *object, _ encoding) []byte { return o.id }),
 		CKA_MODIFIABLE:  constant(false),
 		CKA_COPYABLE:    constant(false),
@@ -156,6 +158,15 @@ var (
 			return der
 		}),
 	}
+	// PKCS #11 v3.0 mechanisms, sections 2.3.5 and 2.3.6: the object identifier of
+	// Ed25519 in DER (RFC 8410 section 3), the 32 bytes of the key in a DER OCTET STRING.
+	edwardsAttributes = map[uint64]attribute{
+		CKA_EC_PARAMS: computed(func(*object, encoding) []byte { return []byte{0x06, 0x03, 0x2b, 0x65, 0x70} }),
+		CKA_EC_POINT: computed(func(o *object, _ encoding) []byte {
+			der, _ := asn1.Marshal([]byte(o.public.(ed25519.PublicKey)))
+			return der
+		}),
+	}
 	// Section 2.3.4.
 	ecPrivateAttributes = map[uint64]attribute{CKA_VALUE: secretValue()}
 )
@@ -163,17 +174,21 @@ var (
 // attributeTables gives the tables of a class and a key type, in the order in
 // which they are asked.
 func attributeTables(class uint64, t wire.KeyType) []map[uint64]attribute {
+	curve := ecAttributes
+	if t == wire.KeyEd25519 {
+		curve = edwardsAttributes
+	}
 	switch {
 	case class == CKO_CERTIFICATE:
 		return []map[uint64]attribute{commonAttributes, certificateAttributes}
 	case class == CKO_PUBLIC_KEY && t == wire.KeyRSA:
 		return []map[uint64]attribute{commonAttributes, keyAttributes, publicKeyAttributes, rsaAttributes}
 	case class == CKO_PUBLIC_KEY:
-		return []map[uint64]attribute{commonAttributes, keyAttributes, publicKeyAttributes, ecAttributes}
+		return []map[uint64]attribute{commonAttributes, keyAttributes, publicKeyAttributes, curve}
 	case t == wire.KeyRSA:
 		return []map[uint64]attribute{commonAttributes, keyAttributes, privateKeyAttributes, rsaAttributes, rsaPrivateAttributes}
 	default:
-		return []map[uint64]attribute{commonAttributes, keyAttributes, privateKeyAttributes, ecAttributes, ecPrivateAttributes}
+		return []map[uint64]attribute{commonAttributes, keyAttributes, privateKeyAttributes, curve, ecPrivateAttributes}
 	}
 }
 
@@ -196,15 +211,21 @@ func (o *object) private() bool        { return o.class == CKO_PRIVATE_KEY }
 func (o *object) rsa() *rsa.PublicKey  { return o.public.(*rsa.PublicKey) }
 func (o *object) ec() *ecdsa.PublicKey { return o.public.(*ecdsa.PublicKey) }
 func (o *object) keyType() uint64 {
-	if o.wireKeyType() == wire.KeyECDSA {
+	switch o.wireKeyType() {
+	case wire.KeyECDSA:
 		return CKK_EC
+	case wire.KeyEd25519:
+		return CKK_EC_EDWARDS
 	}
 	return CKK_RSA
 }
 
 func (o *object) wireKeyType() wire.KeyType {
-	if _, ok := o.public.(*ecdsa.PublicKey); ok {
+	switch o.public.(type) {
+	case *ecdsa.PublicKey:
 		return wire.KeyECDSA
+	case ed25519.PublicKey:
+		return wire.KeyEd25519
 	}
 	return wire.KeyRSA
 }

@@ -1,73 +1,91 @@
 package cryptoki
 
 import (
+	"cmp"
 	"crypto/sha1" //nolint:gosec // SHA-1 is what the standard names for CKA_CHECK_VALUE and CKA_HASH_OF_…
 	"crypto/x509/pkix"
 	"encoding/asn1"
-	"errors"
 	"fmt"
 	"time"
+
+	"golang.org/x/crypto/cryptobyte"
+	tags "golang.org/x/crypto/cryptobyte/asn1"
 )
 
 // certificate is what certificate objects show of an X.509 certificate, as the
 // bytes that stand in it. It is read with the bare ASN.1 rules, because hosts
 // have to get a certificate even when a strict verifier would refuse it.
 type certificate struct {
-	raw                       []byte // DER
-	serial                    []byte // DER INTEGER
-	issuer, subject           []byte // DER Name
-	publicKeyInfo             []byte // DER SubjectPublicKeyInfo
-	publicKey                 []byte // the bit string in it
-	notBefore, notAfter       time.Time
-	commonName, subjectString string
+	raw                 []byte // DER
+	serial              []byte // DER INTEGER
+	issuer, subject     []byte // DER Name
+	publicKeyInfo       []byte // DER SubjectPublicKeyInfo
+	publicKey           []byte // the bit string in it
+	notBefore, notAfter time.Time
 }
 
-// parseCertificate reads one DER certificate (RFC 5280 section 4.1).
+// parseCertificate reads one DER certificate (RFC 5280 section 4.1). It stands in
+// the way of every host, for every certificate in sight: no reflection here.
 func parseCertificate(der []byte) (*certificate, error) {
-	var outer struct {
-		TBS struct {
-			Raw       asn1.RawContent
-			Version   int `asn1:"optional,explicit,default:0,tag:0"`
-			Serial    asn1.RawValue
-			Algorithm asn1.RawValue
-			Issuer    asn1.RawValue
-			Validity  struct{ NotBefore, NotAfter time.Time }
-			Subject   asn1.RawValue
-			PublicKey struct {
-				Raw       asn1.RawContent
-				Algorithm asn1.RawValue
-				Key       asn1.BitString
-			}
-			IssuerID   asn1.RawValue `asn1:"optional,tag:1"`
-			SubjectID  asn1.RawValue `asn1:"optional,tag:2"`
-			Extensions asn1.RawValue `asn1:"optional,explicit,tag:3"`
-		}
-		Algorithm asn1.RawValue
-		Signature asn1.BitString
+	broken := func(what string) (*certificate, error) {
+		return nil, fmt.Errorf("not a DER certificate: %s", what)
 	}
-	rest, err := asn1.Unmarshal(der, &outer)
-	if err != nil {
-		return nil, fmt.Errorf("not a DER certificate: %w", err)
+	var outer, tbs, validity, keyInfo cryptobyte.String
+	var signature, key asn1.BitString
+	rest := cryptobyte.String(der)
+	if !rest.ReadASN1(&outer, tags.SEQUENCE) {
+		return broken("it is no sequence")
 	}
-	if len(rest) > 0 {
-		return nil, errors.New("not a DER certificate: bytes follow its end")
+	if !rest.Empty() {
+		return broken("bytes follow its end")
 	}
-	tbs := &outer.TBS
-	if tbs.Serial.Tag != asn1.TagInteger || tbs.Serial.Class != asn1.ClassUniversal {
-		return nil, errors.New("not a DER certificate: the serial number is no integer")
+	var element cryptobyte.String
+	c := &certificate{raw: der}
+	if !outer.ReadASN1(&tbs, tags.SEQUENCE) || !outer.ReadAnyASN1Element(&element, nil) || !outer.ReadASN1BitString(&signature) {
+		return broken("it does not have three parts")
 	}
-	c := &certificate{
-		raw: der, serial: tbs.Serial.FullBytes, issuer: tbs.Issuer.FullBytes, subject: tbs.Subject.FullBytes,
-		publicKeyInfo: tbs.PublicKey.Raw, publicKey: tbs.PublicKey.Key.RightAlign(),
-		notBefore: tbs.Validity.NotBefore, notAfter: tbs.Validity.NotAfter,
+	if !tbs.SkipOptionalASN1(tags.Tag(0).Constructed().ContextSpecific()) { // version
+		return broken("its version is malformed")
 	}
-	var rdn pkix.RDNSequence
-	if _, err := asn1.Unmarshal(c.subject, &rdn); err == nil {
-		var name pkix.Name
-		name.FillFromRDNSequence(&rdn)
-		c.commonName, c.subjectString = name.CommonName, name.String()
+	var serial, issuer, subject, spki cryptobyte.String
+	if !tbs.ReadASN1Element(&serial, tags.INTEGER) {
+		return broken("the serial number is no integer")
 	}
+	if !tbs.ReadAnyASN1Element(&element, nil) || !tbs.ReadAnyASN1Element(&issuer, nil) {
+		return broken("it ends before the issuer")
+	}
+	if !tbs.ReadASN1(&validity, tags.SEQUENCE) || !readTime(&validity, &c.notBefore) || !readTime(&validity, &c.notAfter) {
+		return broken("its validity is malformed")
+	}
+	if !tbs.ReadAnyASN1Element(&subject, nil) || !tbs.ReadASN1Element(&spki, tags.SEQUENCE) {
+		return broken("it ends before the public key")
+	}
+	inside := spki
+	if !inside.ReadASN1(&keyInfo, tags.SEQUENCE) || !keyInfo.ReadAnyASN1Element(&element, nil) || !keyInfo.ReadASN1BitString(&key) {
+		return broken("its public key is malformed")
+	}
+	c.serial, c.issuer, c.subject, c.publicKeyInfo, c.publicKey = serial, issuer, subject, spki, key.RightAlign()
 	return c, nil
+}
+
+// readTime reads a UTCTime or a GeneralizedTime (RFC 5280 section 4.1.2.5).
+func readTime(s *cryptobyte.String, t *time.Time) bool {
+	if s.PeekASN1Tag(tags.UTCTime) {
+		return s.ReadASN1UTCTime(t)
+	}
+	return s.ReadASN1GeneralizedTime(t)
+}
+
+// title is the subject's common name or, without one, the whole subject as text
+// (RFC 4514); "" when the subject is not readable.
+func (c *certificate) title() string {
+	var rdn pkix.RDNSequence
+	if _, err := asn1.Unmarshal(c.subject, &rdn); err != nil {
+		return ""
+	}
+	var name pkix.Name
+	name.FillFromRDNSequence(&rdn)
+	return cmp.Or(name.CommonName, name.String())
 }
 
 // keyID is the usual key identifier, SHA-1 over the bit string of the public key

@@ -21,6 +21,8 @@ const (
 	CKF_USER_PIN_INITIALIZED = 0x00000008
 	CKF_TOKEN_INITIALIZED    = 0x00000400
 
+	CKF_PROTECTED_AUTHENTICATION_PATH = 0x00000100
+
 	CKF_RW_SESSION     = 0x00000002
 	CKF_SERIAL_SESSION = 0x00000004
 
@@ -29,6 +31,7 @@ const (
 	CKS_RW_PUBLIC_SESSION = 2
 	CKS_RW_USER_FUNCTIONS = 3
 	CKF_HW                = 0x00000001
+	CKF_FIND_OBJECTS      = 0x00000040 // 3.0, for C_SessionCancel
 	CKF_SIGN              = 0x00000800
 	CKF_VERIFY            = 0x00002000
 	CKF_EC_F_P            = 0x00100000
@@ -37,6 +40,7 @@ const (
 	CKC_X_509             = 0
 	CKK_RSA               = 0
 	CKK_EC                = 3
+	CKK_EC_EDWARDS        = 0x40 // PKCS #11 v3.0
 	categoryUnspecified   = 0
 	categoryTokenUser     = 1
 	categoryAuthority     = 2
@@ -70,6 +74,7 @@ const (
 	CKM_ECDSA_SHA256        = 0x1044
 	CKM_ECDSA_SHA384        = 0x1045
 	CKM_ECDSA_SHA512        = 0x1046
+	CKM_EDDSA               = 0x1057 // PKCS #11 v3.0
 )
 
 // Attributes (PKCS #11 v2.40 section 4 and Current Mechanisms v2.40 section 2).
@@ -78,6 +83,7 @@ const (
 	CKA_TOKEN                      = 0x001
 	CKA_PRIVATE                    = 0x002
 	CKA_LABEL                      = 0x003
+	CKA_UNIQUE_ID                  = 0x004 // 3.0
 	CKA_VALUE                      = 0x011
 	CKA_CERTIFICATE_TYPE           = 0x080
 	CKA_ISSUER                     = 0x081
@@ -132,7 +138,8 @@ const (
 
 var attributeNames = map[uint64]string{
 	CKA_CLASS: "CKA_CLASS", CKA_TOKEN: "CKA_TOKEN", CKA_PRIVATE: "CKA_PRIVATE", CKA_LABEL: "CKA_LABEL",
-	CKA_VALUE: "CKA_VALUE", CKA_CERTIFICATE_TYPE: "CKA_CERTIFICATE_TYPE", CKA_ISSUER: "CKA_ISSUER",
+	CKA_UNIQUE_ID: "CKA_UNIQUE_ID",
+	CKA_VALUE:     "CKA_VALUE", CKA_CERTIFICATE_TYPE: "CKA_CERTIFICATE_TYPE", CKA_ISSUER: "CKA_ISSUER",
 	CKA_SERIAL_NUMBER: "CKA_SERIAL_NUMBER", CKA_TRUSTED: "CKA_TRUSTED",
 	CKA_CERTIFICATE_CATEGORY: "CKA_CERTIFICATE_CATEGORY", CKA_JAVA_MIDP_SECURITY_DOMAIN: "CKA_JAVA_MIDP_SECURITY_DOMAIN",
 	CKA_URL: "CKA_URL", CKA_HASH_OF_SUBJECT_PUBLIC_KEY: "CKA_HASH_OF_SUBJECT_PUBLIC_KEY",

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -46,6 +47,9 @@ func testKey(tb testing.TB, name, key string) Key {
 			r, v, err := ecdsa.Sign(rand.Reader, k, digest)
 			size := (k.Curve.Params().BitSize + 7) / 8
 			return append(r.FillBytes(make([]byte, size)), v.FillBytes(make([]byte, size))...), err
+		}
+		if k, ok := private.(ed25519.PrivateKey); ok && s == (wire.Scheme{Algorithm: wire.EdDSA}) {
+			return ed25519.Sign(k, digest), nil
 		}
 		return nil, fmt.Errorf("no such key")
 	}}

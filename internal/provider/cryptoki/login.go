@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"signpath/internal/provider/remote"
@@ -29,7 +30,33 @@ func (m *Module) Login(handle, userType uint64, pin []byte, pinIsNull bool) (rv 
 	}
 	defer leave()
 	defer app.trace("C_Login", &rv, "session", handle, "userType", userType)
-	s, rv := app.session(handle)
+	return app.loginTo(handle, userType, pin, pinIsNull)
+}
+
+// LoginUser answers C_LoginUser (PKCS #11 v3.0 section 5.6): C_Login for hosts
+// that know a user name. The name is the organization id, the PIN then the bare
+// API token. CONFIG or a NULL PIN beside a name has to mean that organization's
+// configuration. Without a name it is C_Login.
+func (m *Module) LoginUser(handle, userType uint64, pin []byte, pinIsNull bool, name []byte) (rv RV) {
+	app, leave, rv := m.enterLong()
+	if rv != CKR_OK {
+		return rv
+	}
+	defer leave()
+	defer app.trace("C_LoginUser", &rv, "session", handle, "userType", userType, "nameLen", len(name))
+	switch {
+	case len(name) == 0:
+	case !pinIsNull && string(pin) != configPIN:
+		pin = slices.Concat(name, []byte(":"), pin)
+	case !strings.EqualFold(string(name), app.settings.OrganizationID):
+		pin, pinIsNull = name, false // wrong in the same way as a PIN without a token
+	}
+	return app.loginTo(handle, userType, pin, pinIsNull)
+}
+
+// loginTo is what C_Login and C_LoginUser share.
+func (a *application) loginTo(handle, userType uint64, pin []byte, pinIsNull bool) RV {
+	s, rv := a.session(handle)
 	if rv != CKR_OK {
 		return rv
 	}
@@ -41,12 +68,12 @@ func (m *Module) Login(handle, userType uint64, pin []byte, pinIsNull bool) (rv 
 		return rv
 	}
 	select { // one login at a time: a second one then finds the user logged in
-	case app.loginTurn <- struct{}{}:
-		defer func() { <-app.loginTurn }()
+	case a.loginTurn <- struct{}{}:
+		defer func() { <-a.loginTurn }()
 	case <-s.ctx.Done():
 		return CKR_FUNCTION_CANCELED
 	}
-	return app.login(s, pin, pinIsNull)
+	return a.login(s, pin, pinIsNull)
 }
 
 func (a *application) login(s *session, pin []byte, pinIsNull bool) RV {
@@ -77,7 +104,7 @@ func (a *application) login(s *session, pin []byte, pinIsNull bool) RV {
 	ring, own, err := a.ringFor(with)
 	if err == nil {
 		var listing *Listing
-		if listing, err = ring.Keys(s.ctx, Lookup{}); err == nil {
+		if listing, err = ring.Keys(s.ctx, a.patience.lookup()); err == nil {
 			return a.admit(s, ring, own, listing)
 		}
 	}
@@ -198,7 +225,9 @@ func (a *application) settingsFor(who credentials) (settings.Settings, error) {
 	}
 	a.log.AddSecret(who.token)
 	if err != nil {
-		return a.module.opts.Load(a.environ, settings.Explicit{OrganizationID: who.organization, APIToken: who.token})
+		s, err = a.module.opts.Load(a.environ, settings.Explicit{OrganizationID: who.organization, APIToken: who.token})
+		s.ListCacheFolder = a.settings.ListCacheFolder // none in a privileged host
+		return s, err
 	}
 	s.OrganizationID, s.APIToken = who.organization, who.token
 	return s, nil
@@ -247,5 +276,6 @@ func (a *application) logFailure(what string, err error, rv RV, args ...any) {
 		a.log.Info(what+": the program ended the call", args...)
 		return
 	}
+	a.patience.failed(err)
 	a.log.Error(what, args...)
 }

@@ -20,7 +20,7 @@ type mechanism struct {
 }
 
 // mechanisms is the one table (PKCS #11 Current Mechanisms v2.40 sections 2.1
-// and 2.3). The bare hashes are not offered (Java would send every SHA through
+// and 2.3; CKM_EDDSA of v3.0). The bare hashes are not offered (Java would send every SHA through
 // this module), but C_GetMechanismInfo knows them: Java's RSASSA-PSS asks for
 // them before it signs.
 var mechanisms = []mechanism{
@@ -39,6 +39,7 @@ var mechanisms = []mechanism{
 	{CKM_ECDSA_SHA256, "CKM_ECDSA_SHA256", wire.ECDSA, wire.SHA256, true},
 	{CKM_ECDSA_SHA384, "CKM_ECDSA_SHA384", wire.ECDSA, wire.SHA384, true},
 	{CKM_ECDSA_SHA512, "CKM_ECDSA_SHA512", wire.ECDSA, wire.SHA512, true},
+	{CKM_EDDSA, "CKM_EDDSA", wire.EdDSA, 0, true},
 	{CKM_SHA_1, "CKM_SHA_1", "", wire.SHA1, false},
 	{CKM_SHA256, "CKM_SHA256", "", wire.SHA256, false},
 	{CKM_SHA384, "CKM_SHA384", "", wire.SHA384, false},
@@ -52,7 +53,9 @@ var mechanismInfo = map[wire.Algorithm]MechanismInfo{
 	wire.RSAPKCS1: {1024, 16384, CKF_HW | CKF_SIGN | CKF_VERIFY},
 	wire.RSAPSS:   {1024, 16384, CKF_HW | CKF_SIGN | CKF_VERIFY},
 	wire.ECDSA:    {224, 521, CKF_HW | CKF_SIGN | CKF_VERIFY | CKF_EC_F_P | CKF_EC_NAMEDCURVE | CKF_EC_UNCOMPRESS},
-	"":            {0, 0, 0},
+	// PKCS #11 v3.0 mechanisms, section 2.3.14: the size of the field of Ed25519.
+	wire.EdDSA: {255, 255, CKF_HW | CKF_SIGN | CKF_VERIFY | CKF_EC_F_P | CKF_EC_NAMEDCURVE},
+	"":         {0, 0, 0},
 }
 
 // pssHashes maps hashAlg and mgf of a CK_RSA_PKCS_PSS_PARAMS (PKCS #11 Current
@@ -129,6 +132,16 @@ func (e encoding) pssHash(mech Mechanism, want wire.Hash) (wire.Hash, string) {
 		return row.hash, ""
 	}
 	return 0, fmt.Sprintf("PSS does not work with hash mechanism 0x%X; use SHA-256, SHA-384 or SHA-512", hashAlg)
+}
+
+// pureEdDSA checks the parameter of CKM_EDDSA (PKCS #11 v3.0 mechanisms, section
+// 2.3.14): without one it is Ed25519, with a CK_EDDSA_PARAMS Ed25519ctx or
+// Ed25519ph, which the service does not have.
+func pureEdDSA(mech Mechanism) string {
+	if !mech.ParameterNull || len(mech.Parameter) != 0 {
+		return "CKM_EDDSA works without a parameter only: Ed25519 as in RFC 8032, neither Ed25519ctx nor Ed25519ph"
+	}
+	return ""
 }
 
 // saltText is a salt's length for people. OpenSSL's names for lengths are

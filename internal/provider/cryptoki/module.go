@@ -1,4 +1,4 @@
-// Package cryptoki is the logic of a PKCS #11 v2.40 module: slot, token,
+// Package cryptoki is the logic of a PKCS #11 module (v2.40, v3.0, v3.1): slot, token,
 // sessions, login, objects, search, signing and verification. It is pure Go; the
 // C ABI (argument pointers, structures, buffers, threads, fork) is the shim's.
 //
@@ -115,6 +115,7 @@ func (m *Module) Initialize(environ []string) (rv RV) {
 	s, err := m.opts.Load(environ, settings.Explicit{})
 	if m.opts.Privileged {
 		s.Log.FileDirectory = settings.SharedLogDirectory
+		s.ListCacheFolder = ""
 	}
 	log, closeLog := m.opts.OpenLog(s)
 	app := newApplication(m, s, err, log, closeLog)
@@ -176,6 +177,7 @@ type application struct {
 	calls  sync.WaitGroup
 
 	loginTurn chan struct{} // holds one token: one login at a time
+	patience  patience
 
 	mu       sync.Mutex // never held during network calls
 	sessions map[uint64]*session

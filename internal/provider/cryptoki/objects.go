@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,7 +25,7 @@ type object struct {
 	certificate *certificate
 	issuer      *certificate      // certificates only; nil when unknown
 	category    uint64            // certificates only: CKA_CERTIFICATE_CATEGORY
-	sum         [sha256.Size]byte // over public key and certificate
+	sum         [sha256.Size]byte // of the certificate or, without one, of the public key
 }
 
 // identity is what has to stay the same for an object to keep its handle when
@@ -32,6 +34,15 @@ type identity struct {
 	class    uint64
 	id, name string
 	sum      [sha256.Size]byte
+}
+
+// uniqueID is CKA_UNIQUE_ID (PKCS #11 v3.0 section 4.4.1): text that names this
+// object among all, the same in every process while class, name, key and
+// certificate stay.
+func (o *object) uniqueID() []byte {
+	h := sha256.New()
+	_, _ = fmt.Fprintf(h, "%d\x00%s\x00%s\x00%x", o.class, o.id, o.label, o.sum)
+	return []byte(hex.EncodeToString(h.Sum(nil)[:16]))
 }
 
 func (o *object) identity() identity {
@@ -52,9 +63,10 @@ type objectSet struct {
 // "project/policy"; and each issuer's certificate once. Two policies on one
 // certificate give two sets. dummies adds certificates to OpenPGP keys.
 func newObjectSet(listing *Listing, dummies bool) *objectSet {
+	n := len(listing.Keys) // maps that grow would be half of the work
 	b := &setBuilder{
-		set:     &objectSet{listing: listing, byID: map[string][]*object{}, byLabel: map[string][]*object{}, byClass: map[uint64][]*object{}},
-		dummies: dummies, seen: map[identity]bool{}, chains: map[string]*certificate{}, leaves: map[string]bool{},
+		set:     &objectSet{listing: listing, all: make([]*object, 0, 3*n), byID: make(map[string][]*object, n), byLabel: make(map[string][]*object, n), byClass: map[uint64][]*object{}},
+		dummies: dummies, seen: make(map[identity]bool, 3*n), chains: map[string]*certificate{}, leaves: make(map[string]bool, n),
 	}
 	order := make([]*Key, len(listing.Keys))
 	for i := range listing.Keys {
@@ -101,16 +113,13 @@ func (b *setBuilder) addKey(k *Key) {
 			b.skip("the key of %s is on a curve that this module does not know; it is left out", k.Name)
 			return
 		}
+	case ed25519.PublicKey:
 	default:
 		b.skip("the key of %s is of a type that this module does not know (%T); it is left out", k.Name, p)
 		return
 	}
-	spki, err := x509.MarshalPKIXPublicKey(k.Public)
-	if err != nil {
-		b.skip("the public key of %s is not usable (%v); it is left out", k.Name, err)
-		return
-	}
 	var leaf *certificate
+	var err error
 	switch {
 	case k.Certificate != nil:
 		leaf, err = parseCertificate(k.Certificate)
@@ -120,14 +129,19 @@ func (b *setBuilder) addKey(k *Key) {
 	if err != nil {
 		b.skip("the certificate of %s is left out, its key is not: %v", k.Name, err)
 	}
-	name, hash := []byte(k.Name), sha256.New()
-	hash.Write(spki)
-	if leaf != nil {
-		hash.Write(leaf.raw)
-		b.leaves[string(leaf.raw)] = true
-	}
+	name := []byte(k.Name)
 	template := object{id: name, label: name, key: k, public: k.Public, certificate: leaf, category: categoryTokenUser}
-	hash.Sum(template.sum[:0])
+	if leaf != nil { // its key is the policy's: the list was checked
+		template.sum = sha256.Sum256(leaf.raw)
+		b.leaves[string(leaf.raw)] = true
+	} else {
+		spki, err := x509.MarshalPKIXPublicKey(k.Public)
+		if err != nil {
+			b.skip("the public key of %s is not usable (%v); it is left out", k.Name, err)
+			return
+		}
+		template.sum = sha256.Sum256(spki)
+	}
 	chain := b.chain(k)
 	if leaf != nil {
 		template.issuer = issuerOf(leaf, chain)
@@ -164,7 +178,7 @@ func (b *setBuilder) chain(k *Key) []*certificate {
 		if !known {
 			fresh = append(fresh, &object{
 				class: CKO_CERTIFICATE, category: categoryAuthority, certificate: c,
-				id: c.keyID(), label: []byte(cmp.Or(c.commonName, c.subjectString)), sum: sha256.Sum256(der),
+				id: c.keyID(), label: []byte(c.title()), sum: sha256.Sum256(der),
 			})
 		}
 	}
@@ -213,6 +227,9 @@ func newRegistry(next func() uint64) *registry {
 }
 
 func (r *registry) register(s *objectSet) {
+	if len(r.handles) == 0 {
+		r.handles, r.objects = make(map[identity]uint64, len(s.all)), make(map[uint64]*object, len(s.all))
+	}
 	for _, o := range s.all {
 		id := o.identity()
 		h, ok := r.handles[id]

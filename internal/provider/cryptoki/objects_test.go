@@ -384,7 +384,7 @@ func TestMechanisms(t *testing.T) {
 	f := newFixture(t).start()
 	list, rv := f.MechanismList(1)
 	f.want("C_GetMechanismList", rv, CKR_OK)
-	if len(list) != 15 || slices.Contains(list, 0) {
+	if len(list) != 16 || slices.Contains(list, 0) {
 		t.Errorf("%#x", list)
 	}
 	for _, c := range []struct {
@@ -395,6 +395,7 @@ func TestMechanisms(t *testing.T) {
 		{CKM_RSA_PKCS, MechanismInfo{1024, 16384, 0x2801}, CKR_OK},
 		{CKM_SHA512_RSA_PKCS_PSS, MechanismInfo{1024, 16384, 0x2801}, CKR_OK},
 		{CKM_ECDSA_SHA384, MechanismInfo{224, 521, 0x2801 | 0x01900000}, CKR_OK},
+		{CKM_EDDSA, MechanismInfo{255, 255, 0x2801 | 0x00900000}, CKR_OK},
 		{CKM_SHA_1, MechanismInfo{}, CKR_OK},
 		{CKM_SHA256, MechanismInfo{}, CKR_OK},
 		{CKM_SHA512, MechanismInfo{}, CKR_OK},

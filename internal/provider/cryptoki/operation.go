@@ -2,6 +2,7 @@ package cryptoki
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"hash"
 
 	"signpath/internal/wire"
@@ -26,6 +27,7 @@ type operation struct {
 	digest hash.Hash // hashes the parts; nil when the host brings the digest
 	parts  []byte    // what the host brought then
 	multi  bool      // C_SignUpdate or C_VerifyUpdate was called
+	final  bool      // C_SignFinal or C_VerifyFinal ends it
 	busy   bool      // a call is working on it; guarded by the session's lock
 }
 
@@ -50,6 +52,11 @@ func (a *application) newOperation(kind operationKind, mech Mechanism, key uint6
 	op = &operation{mechanism: m, object: o, hash: m.hash}
 	if m.algorithm == wire.RSAPSS {
 		if op.hash, cause = a.encoding.pssHash(mech, m.hash); cause != "" {
+			return nil, CKR_MECHANISM_PARAM_INVALID, cause
+		}
+	}
+	if m.algorithm == wire.EdDSA {
+		if cause = pureEdDSA(mech); cause != "" {
 			return nil, CKR_MECHANISM_PARAM_INVALID, cause
 		}
 	}
@@ -104,6 +111,19 @@ func (s *session) active(kind operationKind) bool {
 	return s.operations[kind] != nil
 }
 
+// cancel ends an active operation without a result. One that another thread is
+// working on cannot be cancelled.
+func (s *session) cancel(kind operationKind) RV {
+	op, rv := s.claim(kind)
+	switch {
+	case rv == CKR_OK:
+		s.release(kind, op, false)
+	case s.active(kind):
+		return CKR_OPERATION_CANCEL_FAILED
+	}
+	return rv
+}
+
 // claim takes the active operation for one call. An operation that another
 // thread is working on is nobody else's to continue.
 func (s *session) claim(kind operationKind) (*operation, RV) {
@@ -136,7 +156,11 @@ func (op *operation) update(part []byte) RV {
 		op.digest.Write(part)
 		return CKR_OK
 	}
-	if len(op.parts)+len(part) > maxParts {
+	most := maxParts
+	if op.mechanism.algorithm == wire.EdDSA {
+		most = wire.MaxMessage
+	}
+	if len(op.parts)+len(part) > most {
 		return CKR_DATA_LEN_RANGE
 	}
 	op.parts = append(op.parts, part...)
@@ -156,6 +180,7 @@ const (
 	hintDigestInfo = "CKM_RSA_PKCS takes a DigestInfo over SHA-1, SHA-256, SHA-384 or SHA-512, not a bare digest and not a file; with openssl pkeyutl give -pkeyopt digest:sha256, with pkcs11-tool use --mechanism SHA256-RSA-PKCS on the file itself"
 	hintPSSDigest  = "CKM_RSA_PKCS_PSS takes the bare digest of the hash in its parameter; give the digest as bytes, not as text"
 	hintECDigest   = "CKM_ECDSA takes a bare digest of 20, 28, 32, 48 or 64 bytes; give the digest as bytes, or use a mechanism that hashes, e.g. ECDSA-SHA256"
+	hintEdDSA      = "CKM_EDDSA signs the message itself, of 1 byte to 1 MiB; sign a digest of a longer file, if the format that you sign for allows it"
 )
 
 // finish gives the scheme and the digest to sign; data is what the host brought
@@ -167,13 +192,21 @@ func (op *operation) finish(data []byte) (scheme wire.Scheme, digest []byte, rv 
 		digest = op.digest.Sum(nil)
 	case scheme.Algorithm == wire.RSAPKCS1:
 		h, d, ok := parseDigestInfo(data)
-		if !ok {
+		switch {
+		case !ok && op.final: // CKR_DATA_INVALID is for C_Sign and C_Verify only (sections 5.11 and 5.12)
+			return scheme, nil, CKR_DATA_LEN_RANGE, hintDigestInfo
+		case !ok:
 			return scheme, nil, CKR_DATA_INVALID, hintDigestInfo
 		}
 		scheme.Hash, digest = h, bytes.Clone(d)
 	case scheme.Algorithm == wire.RSAPSS:
 		if len(data) != op.hash.Size() {
 			return scheme, nil, CKR_DATA_LEN_RANGE, hintPSSDigest
+		}
+		digest = bytes.Clone(data)
+	case scheme.Algorithm == wire.EdDSA:
+		if len(data) < 1 || len(data) > wire.MaxMessage {
+			return scheme, nil, CKR_DATA_LEN_RANGE, hintEdDSA
 		}
 		digest = bytes.Clone(data)
 	default:
@@ -189,10 +222,13 @@ func (op *operation) finish(data []byte) (scheme wire.Scheme, digest []byte, rv 
 }
 
 // signatureSize is the length of every signature of the key in bytes: the RSA
-// modulus, or r‖s.
+// modulus, r‖s, or R‖S.
 func (o *object) signatureSize() int {
-	if o.wireKeyType() == wire.KeyECDSA {
+	switch o.wireKeyType() {
+	case wire.KeyECDSA:
 		return 2 * ((o.ec().Curve.Params().BitSize + 7) / 8)
+	case wire.KeyEd25519:
+		return ed25519.SignatureSize
 	}
 	return o.rsa().Size()
 }

@@ -48,7 +48,7 @@ func parsePIN(pin []byte) (credentials, error) {
 	organization, token, found := strings.Cut(text, ":")
 	switch {
 	case looksCut(text):
-		return credentials{}, pinError("the PIN has 32 bytes and is the start of an organization id: the tool cut it; use the PIN CONFIG and put organization and token into the configuration")
+		return credentials{}, pinError(fmt.Sprintf("the PIN has %d bytes and is the start of an organization id: the tool cut it; use the PIN CONFIG and put organization and token into the configuration", len(text)))
 	case !found:
 		return credentials{}, pinError("the PIN has no colon; " + pinForms)
 	case !isUUID(organization):
@@ -74,9 +74,9 @@ func parsePIN(pin []byte) (credentials, error) {
 // isUUID checks 8-4-4-4-12 hexadecimal digits.
 func isUUID(s string) bool { return len(s) == 36 && isUUIDStart(s) }
 
-// looksCut recognises a PIN of which a tool kept the first 32 bytes (libp11 up
-// to 0.4.12 and pkcs11-provider have such limits).
-func looksCut(pin string) bool { return len(pin) == 32 && isUUIDStart(pin) }
+// looksCut recognises a PIN of which a tool kept the first bytes only: libp11 up
+// to 0.4.12 keeps 32, pkcs11-provider 1.0 31 of what it reads from pin-source=.
+func looksCut(pin string) bool { return len(pin) >= 24 && len(pin) < 36 && isUUIDStart(pin) }
 
 func isUUIDStart(s string) bool {
 	for i, c := range []byte(s) {

@@ -35,7 +35,7 @@ type Listing struct{ Keys []Key }
 // Key is one signing policy that the user may submit to.
 type Key struct {
 	Name        string           // "project/policy"
-	Public      crypto.PublicKey // *rsa.PublicKey or *ecdsa.PublicKey; others are left out
+	Public      crypto.PublicKey // *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey; others are left out
 	Certificate []byte           // DER; nil for OpenPGP keys and before one is issued
 	Chain       [][]byte         // issuers in DER, next one first
 	GPG         bool

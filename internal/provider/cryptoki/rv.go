@@ -15,6 +15,7 @@ const (
 	CKR_ARGUMENTS_BAD                  RV = 0x007
 	CKR_ATTRIBUTE_SENSITIVE            RV = 0x011
 	CKR_ATTRIBUTE_TYPE_INVALID         RV = 0x012
+	CKR_ACTION_PROHIBITED              RV = 0x01B
 	CKR_DATA_INVALID                   RV = 0x020
 	CKR_DATA_LEN_RANGE                 RV = 0x021
 	CKR_DEVICE_ERROR                   RV = 0x030
@@ -41,6 +42,7 @@ const (
 	CKR_BUFFER_TOO_SMALL               RV = 0x150
 	CKR_CRYPTOKI_NOT_INITIALIZED       RV = 0x190
 	CKR_CRYPTOKI_ALREADY_INITIALIZED   RV = 0x191
+	CKR_OPERATION_CANCEL_FAILED        RV = 0x202 // 3.0
 )
 
 var rvNames = map[RV]string{
@@ -51,6 +53,7 @@ var rvNames = map[RV]string{
 	CKR_ARGUMENTS_BAD:                  "CKR_ARGUMENTS_BAD",
 	CKR_ATTRIBUTE_SENSITIVE:            "CKR_ATTRIBUTE_SENSITIVE",
 	CKR_ATTRIBUTE_TYPE_INVALID:         "CKR_ATTRIBUTE_TYPE_INVALID",
+	CKR_ACTION_PROHIBITED:              "CKR_ACTION_PROHIBITED",
 	CKR_DATA_INVALID:                   "CKR_DATA_INVALID",
 	CKR_DATA_LEN_RANGE:                 "CKR_DATA_LEN_RANGE",
 	CKR_DEVICE_ERROR:                   "CKR_DEVICE_ERROR",
@@ -77,6 +80,7 @@ var rvNames = map[RV]string{
 	CKR_BUFFER_TOO_SMALL:               "CKR_BUFFER_TOO_SMALL",
 	CKR_CRYPTOKI_NOT_INITIALIZED:       "CKR_CRYPTOKI_NOT_INITIALIZED",
 	CKR_CRYPTOKI_ALREADY_INITIALIZED:   "CKR_CRYPTOKI_ALREADY_INITIALIZED",
+	CKR_OPERATION_CANCEL_FAILED:        "CKR_OPERATION_CANCEL_FAILED",
 }
 
 // String is the name in the standard, or the number when this module never gives it.

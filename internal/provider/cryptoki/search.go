@@ -121,6 +121,9 @@ func (a *application) search(ctx context.Context, q *query) ([]uint64, RV) {
 	if len(found) == 0 && q.names() && !q.knows(set) {
 		a.log.Info("no key has the name that was asked for; names are project/policy, upper and lower case count, and the user must be Submitter", "template", q.String())
 	}
+	if q.leftOut > 0 {
+		a.warnOnce("ed25519", "Ed25519 keys are left out of searches for all keys of a class, because libp11 (OpenSSL's engine, osslsigncode) would find no key at all beside them; a tool that searches by name finds them, and ProjectSlug with SigningPolicySlug leaves one alone in sight", "template", q.String(), "left_out", q.leftOut)
+	}
 	handles := make([]uint64, len(found))
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -1,6 +1,7 @@
 package cryptoki
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"sync"
@@ -155,6 +156,56 @@ func (m *Module) SessionInfo(handle uint64) (info SessionInfo, rv RV) {
 	return SessionInfo{SlotID: slotID, State: sessionStates[[2]bool{s.readWrite(), app.loggedIn}], Flags: s.flags}, CKR_OK
 }
 
+// SessionCancel answers C_SessionCancel (PKCS #11 v3.0 section 5.6): it ends the
+// active operations that flags name (CKF_SIGN, CKF_VERIFY, CKF_FIND_OBJECTS); all
+// other flags are of operations that never are active here.
+func (m *Module) SessionCancel(handle, flags uint64) (rv RV) {
+	app, rv := m.enter()
+	if rv != CKR_OK {
+		return rv
+	}
+	defer app.trace("C_SessionCancel", &rv, "session", handle, "flags", flags)
+	s, rv := app.session(handle)
+	if rv != CKR_OK {
+		return rv
+	}
+	for kind, flag := range cancelFlags {
+		if flags&flag != 0 && s.cancel(operationKind(kind)) == CKR_OPERATION_CANCEL_FAILED {
+			rv = CKR_OPERATION_CANCEL_FAILED
+		}
+	}
+	if flags&CKF_FIND_OBJECTS != 0 && !s.dropSearch() {
+		rv = CKR_OPERATION_CANCEL_FAILED
+	}
+	return rv
+}
+
+// cancelFlags are the flags of C_SessionCancel by operationKind.
+var cancelFlags = [...]uint64{signing: CKF_SIGN, verifying: CKF_VERIFY}
+
+// dropSearch ends a search, unless another thread is at work on it.
+func (s *session) dropSearch() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.find != nil && s.find.busy {
+		return false
+	}
+	s.find = nil
+	return true
+}
+
+// CopyRefused answers C_CopyObject (PKCS #11 v2.40 section 5.7): no object has
+// CKA_COPYABLE. A copy on the token is a write, and refused as such.
+func (m *Module) CopyRefused(handle uint64, template []Attribute) (rv RV) {
+	rv = m.WriteRefused("C_CopyObject", handle)
+	for _, a := range template {
+		if (rv == CKR_SESSION_READ_ONLY || rv == CKR_TOKEN_WRITE_PROTECTED) && a.Type == CKA_TOKEN && bytes.Equal(a.Value, boolean(false)) {
+			return CKR_ACTION_PROHIBITED
+		}
+	}
+	return rv
+}
+
 // WriteRefused answers C_CreateObject, C_CopyObject, C_SetAttributeValue and
 // C_DestroyObject (PKCS #11 v2.40 section 5.7): nothing can be written. function
 // is the one that was called, for the log.
@@ -197,12 +248,14 @@ var operationOf = map[string]operationKind{
 }
 
 // Panicked takes note of a call that ended with a panic before it came here or
-// after it left: most likely a pointer of the host's leads nowhere.
-func (m *Module) Panicked(function string, cause any) RV {
+// after it left: most likely a pointer of the host's leads nowhere. handle is the
+// call's first argument, in most functions a session.
+func (m *Module) Panicked(function string, handle uint64, cause any) RV {
 	app, rv := m.enter()
 	if rv != CKR_OK {
 		return rv
 	}
+	app.endOperation(function, handle)
 	app.log.Error(function+" failed: a pointer among its arguments cannot be used, or this module has a fault", "cause", fmt.Sprint(cause), "rv", CKR_GENERAL_ERROR.String())
 	return CKR_GENERAL_ERROR
 }
@@ -216,14 +269,19 @@ func (m *Module) Answered(function string, handle uint64, rv RV) RV {
 		return entered
 	}
 	defer app.trace(function, &rv)
-	kind, continues := operationOf[function]
-	if rv != CKR_ARGUMENTS_BAD || !continues {
-		return rv
-	}
-	if s, found := app.session(handle); found == CKR_OK {
-		if op, active := s.claim(kind); active == CKR_OK {
-			s.release(kind, op, false)
-		}
+	if rv == CKR_ARGUMENTS_BAD {
+		app.endOperation(function, handle)
 	}
 	return rv
+}
+
+// endOperation ends the operation that a function would have continued.
+func (a *application) endOperation(function string, handle uint64) {
+	kind, continues := operationOf[function]
+	if !continues {
+		return
+	}
+	if s, found := a.session(handle); found == CKR_OK {
+		_ = s.cancel(kind)
+	}
 }

@@ -199,6 +199,7 @@ func TestLoginAnswers(t *testing.T) {
 		{"word", CKU_USER, "1234", false, nil, CKR_PIN_INCORRECT, "no colon"},
 		{"no UUID", CKU_USER, "org:token", false, nil, CKR_PIN_INCORRECT, "organization id"},
 		{"cut", CKU_USER, testPIN[:32], false, nil, CKR_PIN_INCORRECT, "cut it"},
+		{"cut to 31 bytes", CKU_USER, testPIN[:31], false, nil, CKR_PIN_INCORRECT, "31 bytes"}, // pkcs11-provider 1.0, pin-source=
 		{"no token", CKU_USER, testOrganization + ":", false, nil, CKR_PIN_INCORRECT, "no API token"},
 		{"encrypted", CKU_USER, testOrganization + ":encrypted:AAAA", false, nil, CKR_PIN_INCORRECT, "encrypted"},
 		{"registry", CKU_USER, testOrganization + `:registry:HKEY_CURRENT_USER\X`, false, nil, CKR_PIN_INCORRECT, "registry"},

@@ -21,6 +21,30 @@ func (m *Module) SignInit(handle uint64, mech Mechanism, key uint64) RV {
 	return m.initOperation("C_SignInit", signing, handle, mech, key)
 }
 
+// SignCancel answers C_SignInit without a mechanism, which ends an active
+// operation (PKCS #11 v3.0 section 5.13).
+func (m *Module) SignCancel(handle uint64) RV {
+	return m.cancelOperation("C_SignInit", signing, handle)
+}
+
+// cancelOperation ends an operation; when none is active, the missing mechanism is
+// what it was in 2.40, a bad argument.
+func (m *Module) cancelOperation(function string, kind operationKind, handle uint64) (rv RV) {
+	app, rv := m.enter()
+	if rv != CKR_OK {
+		return rv
+	}
+	defer app.trace(function, &rv, "session", handle, "mechanism", "NULL")
+	s, rv := app.session(handle)
+	if rv != CKR_OK {
+		return rv
+	}
+	if rv = s.cancel(kind); rv == CKR_OPERATION_NOT_INITIALIZED {
+		rv = CKR_ARGUMENTS_BAD
+	}
+	return rv
+}
+
 func (m *Module) initOperation(function string, kind operationKind, handle uint64, mech Mechanism, key uint64) (rv RV) {
 	app, rv := m.enter()
 	if rv != CKR_OK {
@@ -85,8 +109,11 @@ func (m *Module) updateOperation(function string, kind operationKind, handle uin
 	if rv != CKR_OK {
 		return rv
 	}
-	defer func() { s.release(kind, op, rv == CKR_OK) }()
-	return op.update(part)
+	stays := false // nor after a panic: half of a part may be in the digest
+	defer func() { s.release(kind, op, stays) }()
+	rv = op.update(part)
+	stays = rv == CKR_OK
+	return rv
 }
 
 // SignFinal answers C_SignFinal (PKCS #11 v2.40 section 5.11); results as of Sign.
@@ -134,6 +161,7 @@ func (a *application) sign(function string, handle uint64, out Output, one *sing
 		stays = true
 		return nil, need, CKR_BUFFER_TOO_SMALL
 	}
+	op.final = one == nil
 	data, taken := op.parts, func() {}
 	if one != nil {
 		data, taken = op.whole(one.data), one.taken
@@ -178,8 +206,9 @@ func (a *application) logKeyType(function string, kind operationKind, mech Mecha
 		return // it went away meanwhile
 	}
 	what, cure := "this mechanism is not for keys of this type", map[wire.KeyType]string{
-		wire.KeyRSA:   "use an RSA mechanism, e.g. CKM_SHA256_RSA_PKCS",
-		wire.KeyECDSA: "use an EC mechanism, e.g. CKM_ECDSA_SHA256",
+		wire.KeyRSA:     "use an RSA mechanism, e.g. CKM_SHA256_RSA_PKCS",
+		wire.KeyECDSA:   "use an EC mechanism, e.g. CKM_ECDSA_SHA256",
+		wire.KeyEd25519: "use CKM_EDDSA",
 	}[o.wireKeyType()]+"; if you mean another key, name it by its id (pkcs11-tool: --id; it may ignore --label when it signs)"
 	switch {
 	case kind == signing && !o.private():
@@ -193,8 +222,11 @@ func (a *application) logKeyType(function string, kind operationKind, mech Mecha
 
 // describeType is the type of an object's key for people.
 func (o *object) describeType() string {
-	if o.wireKeyType() == wire.KeyECDSA {
+	switch o.wireKeyType() {
+	case wire.KeyECDSA:
 		return "EC " + o.ec().Curve.Params().Name
+	case wire.KeyEd25519:
+		return "Ed25519"
 	}
 	return fmt.Sprintf("RSA %d", o.rsa().N.BitLen())
 }

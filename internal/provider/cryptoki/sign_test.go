@@ -56,7 +56,7 @@ func TestEveryMechanism(t *testing.T) {
 		CKM_SHA384_RSA_PKCS_PSS: pss(CKM_SHA384, 3, 48), CKM_SHA512_RSA_PKCS_PSS: pss(CKM_SHA512, 4, 64),
 	}
 	for _, row := range mechanisms {
-		if !row.listed {
+		if !row.listed || row.algorithm == wire.EdDSA { // TestEd25519
 			continue
 		}
 		names := []string{"hash-signing/rsa", "hash-signing/gpg"}
@@ -250,11 +250,15 @@ func TestSignRefusals(t *testing.T) {
 			if c.init == CKR_OK {
 				_, _, rv := f.Sign(s, c.data, big1K)
 				f.want("C_Sign", rv, c.rv)
-				if c.rv != CKR_OK && len(c.data) <= maxParts { // what pkcs11-tool does next has to say the same
+				if c.rv != CKR_OK && len(c.data) <= maxParts { // what pkcs11-tool does next
+					final := c.rv
+					if final == CKR_DATA_INVALID { // is not for C_SignFinal (section 5.11)
+						final = CKR_DATA_LEN_RANGE
+					}
 					f.want("C_SignInit", f.SignInit(s, Mechanism{Type: c.mech, Parameter: c.param, ParameterNull: c.param == nil}, c.key), CKR_OK)
 					f.want("C_SignUpdate", f.SignUpdate(s, c.data), CKR_OK)
 					_, _, rv := f.SignFinal(s, big1K)
-					f.want("C_SignFinal", rv, c.rv)
+					f.want("C_SignFinal", rv, final)
 				}
 			}
 			if !bytes.Contains([]byte(f.log.all()[lines:]), []byte(c.log)) {

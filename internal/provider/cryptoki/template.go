@@ -2,7 +2,9 @@ package cryptoki
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"encoding/hex"
+	"slices"
 	"strings"
 )
 
@@ -22,6 +24,7 @@ type query struct {
 	class      *uint64
 	impossible bool // no object of this module can match
 	privates   bool // asks for CKA_PRIVATE true
+	leftOut    int  // by find
 }
 
 // newQuery reads a template (PKCS #11 v2.40 section 5.7, C_FindObjectsInit). It
@@ -78,7 +81,7 @@ func (q *query) candidates(s *objectSet) []*object {
 }
 
 // find gives the matches in the order of the set: all attributes of the template
-// have to be there with exactly these bytes.
+// have to be there with exactly these bytes. It counts what it leaves out.
 func (q *query) find(s *objectSet, loggedIn bool) []*object {
 	var found []*object
 	for _, o := range q.candidates(s) {
@@ -86,7 +89,27 @@ func (q *query) find(s *objectSet, loggedIn bool) []*object {
 			found = append(found, o)
 		}
 	}
+	if q.leftOut = 0; q.enumerates() {
+		others := slices.DeleteFunc(slices.Clone(found), isEd25519)
+		if n := len(found) - len(others); n > 0 && len(others) > 0 {
+			q.leftOut = n
+			return others
+		}
+	}
 	return found
+}
+
+// enumerates tells whether the template is that of libp11, which asks for all keys
+// of a class to look for one among them. It finds none at all when there is one
+// whose type it does not know, such as Ed25519 (measured with 0.4.12): beside
+// others these are not shown.
+func (q *query) enumerates() bool {
+	return len(q.attributes) == 1 && q.class != nil && (*q.class == CKO_PRIVATE_KEY || *q.class == CKO_PUBLIC_KEY)
+}
+
+func isEd25519(o *object) bool {
+	_, ok := o.public.(ed25519.PublicKey)
+	return ok
 }
 
 func (q *query) matches(o *object) bool {

@@ -99,7 +99,7 @@ func (m *Module) SlotInfo(slot uint64) (info SlotInfo, rv RV) {
 // the network. CKF_WRITE_PROTECTED makes SunPKCS11 open read-only sessions.
 // CKF_PROTECTED_AUTHENTICATION_PATH stays off although a NULL PIN works with a
 // full configuration: hosts that see it drop the PIN they were given, or ask for
-// a key press on a terminal.
+// a key press on a terminal. A setting turns it on where the host is known.
 func (m *Module) TokenInfo(slot uint64) (info TokenInfo, rv RV) {
 	app, rv := m.enter()
 	if rv != CKR_OK {
@@ -115,6 +115,9 @@ func (m *Module) TokenInfo(slot uint64) (info TokenInfo, rv RV) {
 	pad(info.SerialNumber[:], app.serialNumber())
 	pad(info.UTCTime[:], "")
 	info.Flags = CKF_LOGIN_REQUIRED | CKF_USER_PIN_INITIALIZED | CKF_TOKEN_INITIALIZED | CKF_WRITE_PROTECTED
+	if app.settings.ProtectedAuthenticationPath {
+		info.Flags |= CKF_PROTECTED_AUTHENTICATION_PATH
+	}
 	info.SessionCount, info.RwSessionCount = app.countSessions()
 	info.MaxPinLen, info.MinPinLen = MaxPINLength, uint64(len(configPIN))
 	info.TotalPublicMemory, info.FreePublicMemory = Unavailable, Unavailable

@@ -2,6 +2,7 @@ package cryptoki
 
 import (
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/rsa"
 	"math/big"
 
@@ -12,6 +13,12 @@ import (
 // done here with the public key; the service is not asked.
 func (m *Module) VerifyInit(handle uint64, mech Mechanism, key uint64) RV {
 	return m.initOperation("C_VerifyInit", verifying, handle, mech, key)
+}
+
+// VerifyCancel answers C_VerifyInit without a mechanism, which ends an active
+// operation (PKCS #11 v3.0 section 5.15).
+func (m *Module) VerifyCancel(handle uint64) RV {
+	return m.cancelOperation("C_VerifyInit", verifying, handle)
 }
 
 // VerifyUpdate answers C_VerifyUpdate (PKCS #11 v2.40 section 5.12).
@@ -55,6 +62,7 @@ func (a *application) verify(handle uint64, single bool, data, sig []byte) RV {
 	if single && op.multi {
 		return CKR_OPERATION_NOT_INITIALIZED // as for C_Sign
 	}
+	op.final = !single
 	if single {
 		return op.verify(op.whole(data), sig)
 	}
@@ -83,6 +91,8 @@ func validSignature(o *object, scheme wire.Scheme, digest, sig []byte) bool {
 		return rsa.VerifyPKCS1v15(o.rsa(), hash, digest, sig) == nil
 	case wire.RSAPSS:
 		return rsa.VerifyPSS(o.rsa(), hash, digest, sig, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: hash}) == nil
+	case wire.EdDSA:
+		return ed25519.Verify(o.public.(ed25519.PublicKey), digest, sig)
 	}
 	half := len(sig) / 2
 	return ecdsa.Verify(o.ec(), digest, new(big.Int).SetBytes(sig[:half]), new(big.Int).SetBytes(sig[half:]))

@@ -175,7 +175,7 @@ func TestChecks(t *testing.T) {
 		{"module that others may write", nil, func(f *Facts) { f.Module = &Module{Path: "/m.so", Exports: 68, Open: 0o002} }, "module", Warning, "chmod go-w"},
 		{"module of others", nil, func(f *Facts) { f.Module = &Module{Path: "/m.so", Exports: 68} }, "module", Note, "not the module of this product"},
 		{"good module", nil, func(f *Facts) {
-			f.Module = &Module{Path: "/m.so", Exports: 68, Carries: true, Beside: coreSame, NoMemoryRun: true}
+			f.Module = &Module{Path: "/m.so", Exports: 68, Carries: true, Beside: coreSame, NoMemoryRun: true, TriedWith: "signpath-hsm", Library: "SignPath"}
 		}, "module", OK, "with its core beside it"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -6,7 +6,7 @@
 // order. Gather does all the looking: settings, files, the way to the service,
 // the list of keys, the headers of a module. Examine then judges the facts by
 // the table in checks.go, as a pure function. Nothing is printed here, nothing
-// is signed, no module is loaded, no file is written, and no secret is in any
+// is signed, no module is loaded into this process, no file is written, and no secret is in any
 // result: of a token only length and form are told.
 package doctor
 
@@ -60,6 +60,7 @@ type Input struct {
 	Environ  []string          // NAME=value, as a provider would see it
 	Explicit settings.Explicit // values that stand above it
 	Module   string            // file of a PKCS #11 module; "" for none
+	Helper   string            // file of signpath-hsm, which loads it; "" when it is not installed
 	Version  string            // of this program, for the user agent
 	Now      func() time.Time  // nil for time.Now
 }
@@ -150,6 +151,7 @@ func Gather(ctx context.Context, in Input) *Facts {
 	}
 	if in.Module != "" {
 		f.Module = lookAtModule(in.Module)
+		f.Module.try(ctx, in.Helper, in.Environ)
 	}
 	if !f.wayConfigured() {
 		return f

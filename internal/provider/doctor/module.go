@@ -16,8 +16,8 @@ import (
 	"strings"
 )
 
-// Module is what the headers of a PKCS #11 module tell. It is never loaded: a
-// broken one would take this program with it.
+// Module is what the headers of a PKCS #11 module tell, and what became of
+// loading it in another process: a broken one takes its process with it.
 type Module struct {
 	Path    string
 	Problem string // why it cannot be read as a module of this machine; the rest is empty then
@@ -33,6 +33,10 @@ type Module struct {
 	Carries     bool       // it carries a core of ours: it is this product's module
 	Beside      coreBeside // what lies beside it
 	NoMemoryRun bool       // the kernel refuses to run files in memory, which is how a module alone opens its core
+
+	TriedWith string // which program tried to load it; "" when none could
+	Refused   string // what the loader, or C_Initialize, said against it; "" when it was loaded
+	Library   string // what the module says it is; of this product's only
 
 	Open  fs.FileMode // rights that let others replace the file: its write bits for group and others
 	Owner string      // as in File

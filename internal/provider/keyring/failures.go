@@ -2,6 +2,7 @@ package keyring
 
 import (
 	"crypto/sha256"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"sync"
@@ -29,8 +30,11 @@ type failure struct {
 	until time.Time
 }
 
-func failureID(key string, s wire.Scheme, digest []byte) [sha256.Size]byte {
-	return sha256.Sum256(fmt.Appendf(nil, "%d:%s:%s:%d:%x", len(key), key, s.Algorithm, s.Hash, digest))
+// failureID names a signature. The public key is in it: a policy with a new key is
+// tried again.
+func failureID(k *Key, s wire.Scheme, digest []byte) [sha256.Size]byte {
+	public, _ := x509.MarshalPKIXPublicKey(k.public) // never fails: the key was read from such bytes
+	return sha256.Sum256(fmt.Appendf(nil, "%d:%s:%x:%s:%d:%x", len(k.name), k.name, public, s.Algorithm, s.Hash, digest))
 }
 
 // get gives the remembered error, nil when there is none.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/rsa"
 	"errors"
 	"fmt"
@@ -44,13 +45,13 @@ func (k *Key) PolicySlug() string { return k.policy }
 // PolicyID is the signing policy's UUID.
 func (k *Key) PolicyID() string { return k.policyID }
 
-// Type is wire.KeyRSA or wire.KeyECDSA.
+// Type is wire.KeyRSA, wire.KeyECDSA or wire.KeyEd25519.
 func (k *Key) Type() wire.KeyType { return k.keyType }
 
 // Bits is the length of the RSA modulus or of the curve.
 func (k *Key) Bits() int { return k.bits }
 
-// Public is an *rsa.PublicKey or *ecdsa.PublicKey; it must not be changed.
+// Public is an *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey; it must not be changed.
 func (k *Key) Public() crypto.PublicKey { return k.public }
 
 // Certificate is the leaf in DER, nil when there is none; it must not be changed.
@@ -63,7 +64,7 @@ func (k *Key) Chain() [][]byte { return k.chain }
 func (k *Key) IsGPG() bool { return k.gpg }
 
 // SignatureSize is the length in bytes of every signature of a scheme: the
-// modulus for RSA, r‖s for ECDSA; 0 when the key cannot sign with it.
+// modulus for RSA, r‖s for ECDSA, R‖S for EdDSA; 0 when the key cannot sign with it.
 func (k *Key) SignatureSize(s wire.Scheme) int {
 	if s.Algorithm.KeyType() != k.keyType {
 		return 0
@@ -75,16 +76,22 @@ func (k *Key) SignatureSize(s wire.Scheme) int {
 // (RFC 8017 section 9.2, note 1), in bytes.
 var digestInfoOverhead = map[wire.Hash]int{wire.MD5: 18, wire.SHA1: 15, wire.SHA256: 19, wire.SHA384: 19, wire.SHA512: 19}
 
-// Check tells without the network whether the key can sign a digest of that
-// many bytes. Errors are ErrScheme, ErrDigestLength or ErrKeyTooShort, wrapped.
+// Check tells without the network whether the key can sign a digest (EdDSA: a
+// message) of that many bytes. Errors are ErrScheme, ErrDigestLength or ErrKeyTooShort, wrapped.
 func (k *Key) Check(s wire.Scheme, digestLength int) error {
 	switch s.Algorithm {
-	case wire.RSAPKCS1, wire.RSAPSS, wire.ECDSA:
+	case wire.RSAPKCS1, wire.RSAPSS, wire.ECDSA, wire.EdDSA:
 	default:
 		return fmt.Errorf("%w: %q is unknown", ErrScheme, string(s.Algorithm))
 	}
 	if s.Algorithm.KeyType() != k.keyType {
 		return fmt.Errorf("%w: %s needs a key of type %s, %s is of type %s", ErrScheme, s.Algorithm, s.Algorithm.KeyType(), k.name, k.keyType)
+	}
+	if k.keyType == wire.KeyEd25519 {
+		if digestLength < 1 || digestLength > wire.MaxMessage {
+			return fmt.Errorf("%w: %d bytes; Ed25519 keys of the service sign messages of 1 to %d", ErrDigestLength, digestLength, wire.MaxMessage)
+		}
+		return nil
 	}
 	if k.keyType == wire.KeyECDSA {
 		if !wire.IsECDSADigestLength(digestLength) || s.Hash != 0 && digestLength != s.Hash.Size() {
@@ -110,27 +117,29 @@ func (k *Key) Check(s wire.Scheme, digestLength int) error {
 	return nil
 }
 
-// Sign has the service sign a digest and verifies the answer. The signature is
-// RSA the big-endian block of modulus length, ECDSA r‖s, each big-endian and
-// padded to the curve's size. Errors are those of Check, or *remote.Error. A
+// Sign has the service sign a digest (EdDSA: a message, which travels whole) and
+// verifies the answer. The signature is RSA the big-endian block of modulus length,
+// ECDSA r‖s, each big-endian and padded to the curve's size, EdDSA R‖S in 64 bytes. Errors are those of Check, or *remote.Error. A
 // failure is remembered for a few seconds and then given again at once, because
 // tools repeat a signature that failed.
 func (k *Key) Sign(ctx context.Context, s wire.Scheme, digest []byte) ([]byte, error) {
 	if err := k.Check(s, len(digest)); err != nil {
 		return nil, err
 	}
-	if s.Algorithm == wire.ECDSA {
+	if s.Algorithm == wire.ECDSA || s.Algorithm == wire.EdDSA {
 		s.Hash = 0 // the wire names none
 	}
 	r := k.ring
-	id := failureID(k.name, s, digest)
+	id := failureID(k, s, digest)
 	if err := r.failures.get(id); err != nil {
 		r.log.Debug("the same signature failed a moment ago", "key", k.name)
 		return nil, err
 	}
+	hash := wire.NewHashSigning(s, digest)
+	hash.Metadata = r.metadata()
 	signature, err := r.client.Sign(ctx, remote.SignRequest{
 		ProjectSlug: k.project, SigningPolicySlug: k.policy,
-		Hash: wire.HashSigning{Scheme: s, Digest: digest, ECDSAFormat: wire.IEEE, Metadata: r.metadata()},
+		Hash: hash,
 	})
 	if err == nil {
 		if err = k.verify(s, digest, signature); err != nil {
@@ -140,6 +149,7 @@ func (k *Key) Sign(ctx context.Context, s wire.Scheme, digest []byte) ([]byte, e
 	}
 	if err != nil {
 		r.failures.put(id, err)
+		r.doubt(err)
 		return nil, err
 	}
 	return signature, nil
@@ -154,7 +164,7 @@ func (k *Key) verify(s wire.Scheme, digest, signature []byte) error {
 }
 
 // Verify checks a signature in the form that Sign gives with a public key, an
-// *rsa.PublicKey or *ecdsa.PublicKey. Every error means that it does not verify.
+// *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey. Every error means that it does not verify.
 func Verify(public crypto.PublicKey, s wire.Scheme, digest, signature []byte) error {
 	wrong := errors.New("the signature does not verify")
 	switch pub := public.(type) {
@@ -173,6 +183,11 @@ func Verify(public crypto.PublicKey, s wire.Scheme, digest, signature []byte) er
 	case *ecdsa.PublicKey:
 		half := (pub.Curve.Params().BitSize + 7) / 8
 		if len(signature) != 2*half || !ecdsa.Verify(pub, digest, new(big.Int).SetBytes(signature[:half]), new(big.Int).SetBytes(signature[half:])) {
+			return wrong
+		}
+		return nil
+	case ed25519.PublicKey:
+		if len(signature) != ed25519.SignatureSize || !ed25519.Verify(pub, digest, signature) {
 			return wrong
 		}
 		return nil

@@ -196,7 +196,7 @@ func TestFailuresAreRemembered(t *testing.T) {
 		t.Errorf("after a cancelled one: %v", err)
 	}
 	for i := range 3 * maxFailures {
-		r.failures.put(failureID(fmt.Sprint(i), wire.Scheme{}, nil), first)
+		r.failures.put(failureID(&Key{name: fmt.Sprint(i)}, wire.Scheme{}, nil), first)
 	}
 	if n := len(r.failures.m); n > maxFailures {
 		t.Errorf("%d failures are kept", n)

@@ -19,6 +19,7 @@ import (
 	"sync"
 	"time"
 
+	"signpath/internal/provider/listcache"
 	"signpath/internal/provider/remote"
 	"signpath/internal/provider/settings"
 	"signpath/internal/wire"
@@ -56,11 +57,14 @@ type Ring struct {
 	opts     Options
 	log      remote.Logger
 	client   *remote.Client
+	disk     *listcache.Store // nil: no list is kept on disk
+	diskID   listcache.ID
 	metadata func() json.RawMessage
 	failures failures
 
 	mu       sync.Mutex
 	snapshot *Snapshot
+	tag      string    // the service's name for the state that snapshot shows, "" for none
 	listed   time.Time // when the last list request ended
 	flight   *flight
 	onceErr  error // the last failure of a look-up of the kind Once
@@ -81,6 +85,10 @@ func Open(s settings.Settings, opts Options) (*Ring, error) {
 	var err error
 	if r.client, err = remote.New(s, remote.Options{Product: opts.Product, Version: opts.Version, Log: opts.Log}); err != nil {
 		return nil, err
+	}
+	if s.ListCache > 0 && s.ListCacheFolder != "" {
+		r.disk = listcache.At(s.ListCacheFolder)
+		r.diskID = listcache.ID{URL: s.APIURL.String(), Organization: s.OrganizationID, Token: s.APIToken, ProjectSlug: s.ProjectSlug, SigningPolicySlug: s.SigningPolicySlug}
 	}
 	return r, nil
 }
@@ -132,6 +140,7 @@ func (r *Ring) Refresh(ctx context.Context) (*Snapshot, error) {
 // flight is a list request under way.
 type flight struct {
 	lookup  Lookup
+	again   bool // what is known does not do
 	cancel  context.CancelFunc
 	done    chan struct{} // closed when snap and err are set
 	snap    *Snapshot
@@ -202,7 +211,7 @@ func (r *Ring) join(l Lookup, again bool) (*flight, *Snapshot, error) {
 			return nil, nil, r.onceErr
 		}
 		ctx, cancel := context.WithCancel(context.Background())
-		r.flight = &flight{lookup: l, cancel: cancel, done: make(chan struct{})}
+		r.flight = &flight{lookup: l, again: again, cancel: cancel, done: make(chan struct{})}
 		go r.fly(ctx, r.flight)
 	}
 	r.flight.waiters++
@@ -222,40 +231,87 @@ func (r *Ring) leave(f *flight) {
 
 // fly asks the service and publishes the outcome.
 func (r *Ring) fly(ctx context.Context, f *flight) {
-	snap, err := r.ask(ctx, f.lookup)
+	found, err := r.ask(ctx, f.lookup, f.again)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	f.snap, f.err = snap, err
+	f.snap, f.err = found.snapshot, err
 	if r.flight == f {
 		r.flight = nil
 	}
-	r.listed = time.Now()
+	now := time.Now()
+	if err != nil || !found.snapshot.kept { // who misses a key in a kept list may ask at once
+		r.listed = now
+	}
 	switch {
 	case err == nil:
-		r.snapshot, r.onceErr = snap, nil
+		r.snapshot, r.tag, r.onceErr = found.snapshot, found.tag, nil
 	case f.lookup.Once && ctx.Err() == nil:
-		r.onceErr, r.onceAt = err, r.listed
+		r.onceErr, r.onceAt = err, now
 	}
 	close(f.done)
 }
 
-func (r *Ring) ask(ctx context.Context, l Lookup) (snap *Snapshot, err error) {
+// state is a snapshot and the service's name for it.
+type state struct {
+	snapshot *Snapshot
+	tag      string
+}
+
+func (r *Ring) ask(ctx context.Context, l Lookup, again bool) (found state, err error) {
 	defer func() {
 		if p := recover(); p != nil { // a goroutine of ours must never end the host
-			snap, err = nil, &remote.Error{Class: remote.Other, Op: "list signing policies", Err: fmt.Errorf("internal error: %v", p)}
+			found, err = state{}, &remote.Error{Class: remote.Other, Op: "list signing policies", Err: fmt.Errorf("internal error: %v", p)}
 		}
 	}()
-	policies, err := r.client.Policies(ctx, remote.Filter{ProjectSlug: r.settings.ProjectSlug, SigningPolicySlug: r.settings.SigningPolicySlug},
-		remote.Attempt{Once: l.Once, Limit: l.Limit - min(l.Limit/10, maxMargin)})
-	var malformed *wire.MalformedPoliciesError
-	if errors.As(err, &malformed) {
-		for _, e := range malformed.Entries {
-			r.warnOnce(e.Name, "a signing policy with broken data was left out", "key", e.Name, "cause", e.Err.Error())
-		}
-	} else if err != nil {
-		return nil, err
+	kept := r.keptList()
+	if found, ok := r.fresh(kept, again); ok {
+		return found, nil
 	}
-	return r.newSnapshot(policies), nil
+	r.mu.Lock()
+	known := state{r.snapshot, r.tag}
+	r.mu.Unlock()
+	tag := ""
+	switch {
+	case known.snapshot != nil && !known.snapshot.kept && known.tag != "":
+		tag = known.tag
+	case kept != nil:
+		known, tag = state{}, kept.Tag
+	}
+	list, err := r.fetch(ctx, l, tag)
+	switch {
+	case err != nil:
+		return state{}, err
+	case list.Same && known.snapshot != nil:
+		return known, nil
+	case list.Same:
+		if list.Policies, err = r.usable(r.client.ParsePolicies(kept.Body)); err != nil { // not reached: only readable lists are kept
+			r.disk.Drop(r.diskID)
+			return state{}, &remote.Error{Class: remote.Other, Op: "list signing policies", Err: err}
+		}
+		list.Body = kept.Body
+	}
+	r.keep(list)
+	return state{r.newSnapshot(list.Policies), list.Tag}, nil
+}
+
+// fetch asks the service; tag names a state that is known.
+func (r *Ring) fetch(ctx context.Context, l Lookup, tag string) (remote.List, error) {
+	list, err := r.client.List(ctx, remote.Filter{ProjectSlug: r.settings.ProjectSlug, SigningPolicySlug: r.settings.SigningPolicySlug},
+		remote.Attempt{Once: l.Once, Limit: l.Limit - min(l.Limit/10, maxMargin)}, tag)
+	list.Policies, err = r.usable(list.Policies, err)
+	return list, err
+}
+
+// usable warns of what is broken in a list and goes on with the rest.
+func (r *Ring) usable(policies []wire.SigningPolicy, err error) ([]wire.SigningPolicy, error) {
+	var malformed *wire.MalformedPoliciesError
+	if !errors.As(err, &malformed) {
+		return policies, err
+	}
+	for _, e := range malformed.Entries {
+		r.warnOnce(e.Name, "a signing policy with broken data was left out", "key", e.Name, "cause", e.Err.Error())
+	}
+	return policies, nil
 }
 
 // overdue is the error of a caller who stops waiting.

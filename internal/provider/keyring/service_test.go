@@ -69,8 +69,10 @@ type service struct {
 	keys     map[string]crypto.Signer // by name
 	spoil    func([]byte) []byte      // of signatures
 	delay    time.Duration
-	status   int // refuses everything, if not 0
+	status   int    // refuses everything, if not 0
+	tag      string // of the list; "": none
 	lists    int
+	same     int // lists answered with 304
 	signs    int
 	queries  []string
 	metadata []string
@@ -162,6 +164,14 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if list {
+		if s.tag != "" {
+			w.Header().Set("ETag", s.tag)
+			if r.Header.Get("If-None-Match") == s.tag {
+				s.same++
+				w.WriteHeader(http.StatusNotModified)
+				return
+			}
+		}
 		_ = json.NewEncoder(w).Encode(wire.SigningPolicies{SigningPolicies: s.policies})
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/rsa"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ import (
 type Snapshot struct {
 	keys  []*Key
 	index map[string]*Key
+	kept  bool // it comes from the disk; the service was not asked
 }
 
 // Len is the number of keys.
@@ -41,7 +43,7 @@ func (r *Ring) newSnapshot(policies []wire.SigningPolicy) *Snapshot {
 		if !wanted(p.ProjectSlug, r.settings.ProjectSlug) || !wanted(p.SigningPolicySlug, r.settings.SigningPolicySlug) {
 			continue // a service may ignore the filter
 		}
-		if !strings.EqualFold(string(p.KeyType), string(wire.KeyRSA)) && !strings.EqualFold(string(p.KeyType), string(wire.KeyECDSA)) {
+		if !p.KeyType.Known() {
 			r.log.Debug("a signing policy has a key type that this version does not know", "key", name, "keyType", string(p.KeyType))
 			continue
 		}
@@ -88,7 +90,7 @@ func (r *Ring) warnOnce(name, msg string, args ...any) {
 	}
 }
 
-// newKey checks a policy's data and copies it.
+// newKey checks a policy's data. The policy is the ring's own; nobody changes it.
 func (r *Ring) newKey(p *wire.SigningPolicy) (*Key, error) {
 	public, err := p.PublicKey()
 	if err != nil {
@@ -104,12 +106,11 @@ func (r *Ring) newKey(p *wire.SigningPolicy) (*Key, error) {
 	case *ecdsa.PublicKey:
 		k.keyType, k.bits = wire.KeyECDSA, pub.Curve.Params().BitSize
 		k.size = 2 * ((k.bits + 7) / 8)
+	case ed25519.PublicKey:
+		k.keyType, k.bits, k.size = wire.KeyEd25519, 256, ed25519.SignatureSize
 	}
 	if len(p.CertificateBytes) > 0 {
-		k.certificate = bytes.Clone(p.CertificateBytes)
-		for _, c := range p.CertificateChain {
-			k.chain = append(k.chain, bytes.Clone(c))
-		}
+		k.certificate, k.chain = p.CertificateBytes, p.CertificateChain
 	}
 	return k, nil
 }

@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -28,11 +29,18 @@ type answer struct {
 	excerpt    string        // the body as one redacted line
 	retryAfter time.Duration // 0: not given
 	location   string        // host of a redirect
+	tag        string        // ETag of a good answer
 }
 
 // call runs a request with its retries. decode reads a good answer; what it
 // refuses is class Service.
-func (c *Client) call(ctx context.Context, a Attempt, r request, decode func([]byte) error) (err error) {
+func (c *Client) call(ctx context.Context, a Attempt, r request, decode func([]byte) error) error {
+	return c.callAnswer(ctx, a, r, func(ans answer) error { return decode(ans.body) })
+}
+
+// callAnswer is call for those who need more than the body. A request with
+// ifNoneMatch may be answered with status 304 and no body.
+func (c *Client) callAnswer(ctx context.Context, a Attempt, r request, decode func(answer) error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = &Error{Class: Other, Op: r.op, Err: fmt.Errorf("internal error: %s", c.redact.line(fmt.Sprint(p)))}
@@ -56,8 +64,8 @@ func (c *Client) call(ctx context.Context, a Attempt, r request, decode func([]b
 			limit = min(limit, max(remaining, time.Millisecond))
 		}
 		ans, err := c.attempt(ctx, r, traceID, limit)
-		if err == nil && ans.status/100 == 2 && ans.status != http.StatusNoContent && ans.status != http.StatusResetContent {
-			if err = decode(ans.body); err == nil {
+		if err == nil && (good(ans.status) || ans.status == http.StatusNotModified && r.ifNoneMatch != "") {
+			if err = decode(ans); err == nil {
 				return nil
 			}
 			err = &unreadableError{err}
@@ -96,6 +104,10 @@ func (c *Client) call(ctx context.Context, a Attempt, r request, decode func([]b
 			return c.canceled(r.op, host)
 		}
 	}
+}
+
+func good(status int) bool {
+	return status/100 == 2 && status != http.StatusNoContent && status != http.StatusResetContent
 }
 
 // total is the time for a call with all its retries; 0 means that only their number is bounded.
@@ -193,7 +205,7 @@ func (c *Client) read(resp *http.Response, content io.Reader) (answer, bool, err
 			return ans, false, tooLarge()
 		}
 	}
-	body, err := io.ReadAll(io.LimitReader(content, limit+1))
+	body, err := readAll(io.LimitReader(content, limit+1), resp.ContentLength)
 	if ans.status/100 == 2 {
 		switch {
 		case err != nil:
@@ -201,7 +213,7 @@ func (c *Client) read(resp *http.Response, content io.Reader) (answer, bool, err
 		case int64(len(body)) > limit:
 			return ans, false, tooLarge()
 		}
-		ans.body = body
+		ans.body, ans.tag = body, resp.Header.Get("ETag")
 		return ans, true, nil
 	}
 	// The status decides, even when the document behind it broke off.
@@ -219,6 +231,16 @@ func (c *Client) read(resp *http.Response, content io.Reader) (answer, bool, err
 		ans.location = c.redirectHost(resp)
 	}
 	return ans, err == nil && int64(len(body)) <= limit, nil
+}
+
+// readAll is io.ReadAll for a body whose length is announced: growing step by
+// step takes twice the time and three times the memory.
+func readAll(r io.Reader, length int64) ([]byte, error) {
+	const believed = 16 << 20 // bytes; more is seen first
+	var b bytes.Buffer
+	b.Grow(int(min(max(length, 0), believed)) + bytes.MinRead)
+	_, err := b.ReadFrom(r)
+	return b.Bytes(), err
 }
 
 func tooLarge() error {

@@ -37,7 +37,7 @@ var statusRules = []struct {
 }{
 	{204, 205, rule{Service, false, "The service answered without content. " + hintService}},
 	{300, 399, rule{Service, false, "Redirects are not followed, because they would carry the API token elsewhere. Set ApiUrl (SIGNPATH_API_URL) to the final address."}},
-	{400, 400, rule{User, false, "Check project and signing policy (the key is named project/policy), and that the policy allows hash signing with this algorithm."}},
+	{400, 400, rule{User, false, "Check OrganizationId, project and signing policy (the key is named project/policy), and that the policy allows hash signing with this algorithm."}},
 	{401, 401, rule{User, false, "Check ApiToken (SIGNPATH_API_TOKEN), or the part behind the colon of the PIN; the token may be of another organization, revoked or expired."}},
 	{403, 403, rule{User, false, "Check OrganizationId (SIGNPATH_ORGANIZATION_ID) and that the token's user is a submitter of the signing policy."}},
 	{404, 404, rule{User, false, "The service has no such address. Check that ApiUrl (SIGNPATH_API_URL) is complete; it usually ends in /Api."}},

@@ -20,6 +20,7 @@ package remote
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -138,11 +139,26 @@ func (c *Client) Close() {
 	c.lanes.close()
 }
 
-// Policies lists the signing policies that the token's user may submit to, in
-// the service's order. Entries that are malformed are left out and reported by
-// a *wire.MalformedPoliciesError beside the good ones; every other error is an
-// *Error and means that there is no list.
+// List is an answer of MySigningPolicies.
+type List struct {
+	Policies []wire.SigningPolicy
+	Body     []byte // what Policies was read from, as ParsePolicies takes it
+	Tag      string // names this state of the list; "" when the service has no such names
+	Same     bool   // the service has the state that was known: the rest is empty
+}
+
+// Policies is List.Policies of a list of which nothing is known.
 func (c *Client) Policies(ctx context.Context, f Filter, a Attempt) ([]wire.SigningPolicy, error) {
+	list, err := c.List(ctx, f, a, "")
+	return list.Policies, err
+}
+
+// List lists the signing policies that the token's user may submit to, in the
+// service's order. known is the Tag of a list that the caller has, or "". Entries
+// that are malformed are left out and reported by a *wire.MalformedPoliciesError
+// beside the good ones; every other error is an *Error and means that there is
+// no list.
+func (c *Client) List(ctx context.Context, f Filter, a Attempt, known string) (List, error) {
 	u := c.base.JoinPath("Cryptoki", "MySigningPolicies")
 	q := url.Values{}
 	if f.ProjectSlug != "" {
@@ -152,25 +168,60 @@ func (c *Client) Policies(ctx context.Context, f Filter, a Attempt) ([]wire.Sign
 		q.Set("signingPolicySlug", f.SigningPolicySlug)
 	}
 	u.RawQuery = q.Encode()
-	var policies []wire.SigningPolicy
+	var list List
 	var malformed *wire.MalformedPoliciesError
-	err := c.call(ctx, a, request{op: opList, method: http.MethodGet, url: u}, func(body []byte) (err error) {
-		if policies, err = wire.ParseSigningPolicies(body); errors.As(err, &malformed) {
+	r := request{op: opList, method: http.MethodGet, url: u, prefer: wire.PreferCompact, ifNoneMatch: known}
+	err := c.callAnswer(ctx, a, r, func(ans answer) (err error) {
+		if ans.status == http.StatusNotModified {
+			list = List{Tag: known, Same: true}
+			return nil
+		}
+		list = List{Body: ans.body, Tag: ans.tag}
+		if !isTag(list.Tag) {
+			list.Tag = ""
+		}
+		if list.Policies, err = c.ParsePolicies(ans.body); errors.As(err, &malformed) {
 			return nil
 		}
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return List{}, err
 	}
 	if malformed != nil {
+		return list, malformed
+	}
+	return list, nil
+}
+
+// ParsePolicies is wire.ParseSigningPolicies with errors that hold no secret.
+func (c *Client) ParsePolicies(body []byte) ([]wire.SigningPolicy, error) {
+	policies, err := wire.ParseSigningPolicies(body)
+	var malformed *wire.MalformedPoliciesError
+	if errors.As(err, &malformed) {
 		for i := range malformed.Entries {
 			e := &malformed.Entries[i]
 			e.Name, e.Err = c.redact.line(e.Name), c.redact.cause(e.Err)
 		}
-		return policies, malformed
 	}
-	return policies, nil
+	return policies, err
+}
+
+// maxTag bounds an entity tag that is sent back, in bytes.
+const maxTag = 256
+
+// isTag tells whether a text is an entity tag (RFC 9110 section 8.8.3) of bearable length.
+func isTag(s string) bool {
+	inside, _ := strings.CutPrefix(s, "W/")
+	if len(s) > maxTag || len(inside) < 2 || inside[0] != '"' || inside[len(inside)-1] != '"' {
+		return false
+	}
+	for _, c := range []byte(inside[1 : len(inside)-1]) {
+		if c <= ' ' || c == '"' || c >= 0x7F {
+			return false
+		}
+	}
+	return true
 }
 
 // Sign has one digest signed by the fast form of POST SigningRequests. The
@@ -211,6 +262,9 @@ type request struct {
 	contentType    string
 	body           []byte
 	idempotencyKey string
+	accept         string // "": JSON
+	prefer         string // "": nothing
+	ifNoneMatch    string // entity tag; "": none
 }
 
 // http makes the request of one attempt.
@@ -235,8 +289,18 @@ func (r request) http(ctx context.Context, c *Client, traceID string) (*http.Req
 		return nil, err
 	}
 	q.Header.Set("Authorization", "Bearer "+c.settings.APIToken.Reveal())
-	q.Header.Set("Accept", "application/json")
-	q.Header.Set("Accept-Encoding", "gzip")
+	q.Header.Set("Accept", cmp.Or(r.accept, "application/json"))
+	if loopback(r.url.Hostname()) { // packing costs more than it saves
+		q.Header.Set("Accept-Encoding", "identity")
+	} else {
+		q.Header.Set("Accept-Encoding", "gzip")
+	}
+	if r.prefer != "" {
+		q.Header.Set("Prefer", r.prefer)
+	}
+	if r.ifNoneMatch != "" {
+		q.Header.Set("If-None-Match", r.ifNoneMatch)
+	}
 	q.Header.Set("User-Agent", c.agent)
 	q.Header.Set("Traceparent", "00-"+traceID+"-"+span+"-00")
 	return q, nil

@@ -32,6 +32,7 @@ var inForce = map[string]func(Settings) string{
 	"ProjectSlug":                           func(s Settings) string { return s.ProjectSlug },
 	"SigningPolicySlug":                     func(s Settings) string { return s.SigningPolicySlug },
 	"Cryptoki.DoNotFailOnReadWriteSessions": func(s Settings) string { return strconv.FormatBool(s.DoNotFailOnReadWriteSessions) },
+	"Cryptoki.ProtectedAuthenticationPath":  func(s Settings) string { return strconv.FormatBool(s.ProtectedAuthenticationPath) },
 	"IncludeDummyX509CertificateForGpgKeys": func(s Settings) string {
 		return strconv.FormatBool(s.IncludeDummyX509CertificateForGpgKeys)
 	},
@@ -45,6 +46,7 @@ var inForce = map[string]func(Settings) string{
 	"Log.File.Level":              func(s Settings) string { return s.Log.FileLevel.String() },
 	"Log.File.Directory":          func(s Settings) string { return s.Log.FileDirectory },
 	nameTotal:                     func(s Settings) string { return seconds(s.Timeouts.Total) },
+	nameListCache:                 func(s Settings) string { return seconds(s.ListCache) },
 	"HttpRequestTimeoutInSeconds": func(s Settings) string { return seconds(s.Timeouts.Request) },
 	nameFirstDelay:                func(s Settings) string { return seconds(s.Timeouts.FirstRetryDelay) },
 	nameRetryCount: func(s Settings) string {

@@ -399,6 +399,26 @@ func (s Settings) Secrets() []secret.Secret {
 	return all
 }
 
+// defaultCacheFolder is a folder in the user's own place for such things (Linux:
+// XDG Base Directory Specification); "" when the environment names none.
+func defaultCacheFolder(env environment) string {
+	base, name := "", "signpath"
+	switch home := env.get("HOME"); {
+	case runtime.GOOS == "windows":
+		base, name = env.get("LOCALAPPDATA"), filepath.Join("SignPath", "Cache")
+	case runtime.GOOS == "darwin" && home != "":
+		base, name = filepath.Join(home, "Library", "Caches"), "SignPath"
+	case filepath.IsAbs(env.get("XDG_CACHE_HOME")):
+		base = env.get("XDG_CACHE_HOME")
+	case home != "":
+		base = filepath.Join(home, ".cache")
+	}
+	if !filepath.IsAbs(base) {
+		return ""
+	}
+	return filepath.Join(base, name)
+}
+
 func defaultLogDirectory(env environment) string {
 	if runtime.GOOS != "windows" {
 		return SharedLogDirectory

@@ -77,6 +77,21 @@ func parseSeconds(text string) (time.Duration, error) {
 	return d, nil
 }
 
+// maxCacheSeconds bounds how long a revoked token can go unnoticed at log-in.
+const maxCacheSeconds = 3600
+
+// parseCacheSeconds reads whole or broken seconds; 0 switches the cache off.
+func parseCacheSeconds(text string) (time.Duration, error) {
+	f, err := parseNumber(text)
+	if err != nil {
+		return 0, err
+	}
+	if f < 0 || f > maxCacheSeconds {
+		return 0, fmt.Errorf("%s seconds are out of range; give 0 to %d", clip(text), maxCacheSeconds)
+	}
+	return time.Duration(f * float64(time.Second)), nil
+}
+
 func parseCount(text string) (int, error) {
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 0 || n > maxRetryCount {

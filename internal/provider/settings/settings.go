@@ -35,7 +35,14 @@ type Settings struct {
 	SigningPolicySlug string
 
 	DoNotFailOnReadWriteSessions          bool
+	ProtectedAuthenticationPath           bool
 	IncludeDummyX509CertificateForGpgKeys bool
+
+	// ListCache is how long a list of signing policies on disk may be used without
+	// asking the service; 0: nothing is kept. ListCacheFolder is where, "" when the
+	// environment names no place of the user's own.
+	ListCache       time.Duration
+	ListCacheFolder string
 
 	Log      Log
 	Timeouts Timeouts

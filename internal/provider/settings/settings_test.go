@@ -67,7 +67,9 @@ func TestNamesOfTheDocumentation(t *testing.T) {
 		"ProjectSlug":                           "SIGNPATH_PROJECT_SLUG",
 		"SigningPolicySlug":                     "SIGNPATH_SIGNING_POLICY_SLUG",
 		"Cryptoki.DoNotFailOnReadWriteSessions": "SIGNPATH_CRYPTOKI_DO_NOT_FAIL_ON_READ_WRITE_SESSIONS",
+		"Cryptoki.ProtectedAuthenticationPath":  "SIGNPATH_CRYPTOKI_PROTECTED_AUTHENTICATION_PATH",
 		"IncludeDummyX509CertificateForGpgKeys": "SIGNPATH_INCLUDE_DUMMY_X509CERTIFICATE_FOR_GPG_KEYS",
+		"SigningPolicyCacheInSeconds":           "SIGNPATH_SIGNING_POLICY_CACHE_IN_SECONDS", // an addition
 		"Log.Console.Level":                     "SIGNPATH_LOG_CONSOLE_LEVEL",
 		"Log.Console.OutputStream":              "SIGNPATH_LOG_CONSOLE_OUTPUT_STREAM",
 		"Log.File.Level":                        "SIGNPATH_LOG_FILE_LEVEL",
@@ -112,7 +114,7 @@ func TestDefaults(t *testing.T) {
 	}
 	want := Timeouts{Request: 30 * time.Second, Total: 600 * time.Second, FirstRetryDelay: 1160 * time.Millisecond, RetryCount: -1}
 	if s.APIURL.String() != "https://app.signpath.io/Api" || s.Timeouts != want || s.Log.ConsoleLevel != LevelNone || s.Log.FileLevel != LevelInfo ||
-		s.Log.ConsoleStdout || s.Proxy != nil || s.DoNotFailOnReadWriteSessions || s.IncludeDummyX509CertificateForGpgKeys || len(s.Warnings) != 0 || s.ConfigFile != "" {
+		s.Log.ConsoleStdout || s.Proxy != nil || s.DoNotFailOnReadWriteSessions || s.ProtectedAuthenticationPath || s.IncludeDummyX509CertificateForGpgKeys || len(s.Warnings) != 0 || s.ConfigFile != "" {
 		t.Errorf("%+v", s)
 	}
 	if runtime.GOOS != "windows" && s.Log.FileDirectory != "/tmp/SignPathLogs" {
@@ -126,6 +128,7 @@ func fields(s Settings) map[string]string {
 		"OrganizationId": s.OrganizationID, "ApiToken": s.APIToken.Reveal(), "ApiUrl": s.APIURL.String(), "TrustedCaFile": s.TrustedCAFile,
 		"ProjectSlug": s.ProjectSlug, "SigningPolicySlug": s.SigningPolicySlug,
 		"Cryptoki.DoNotFailOnReadWriteSessions": fmt.Sprint(s.DoNotFailOnReadWriteSessions),
+		"Cryptoki.ProtectedAuthenticationPath":  fmt.Sprint(s.ProtectedAuthenticationPath),
 		"IncludeDummyX509CertificateForGpgKeys": fmt.Sprint(s.IncludeDummyX509CertificateForGpgKeys),
 		"Log.Console.Level":                     s.Log.ConsoleLevel.String(), "Log.Console.OutputStream": map[bool]string{true: "stdout", false: "stderr"}[s.Log.ConsoleStdout],
 		"Log.File.Level": s.Log.FileLevel.String(), "Log.File.Directory": s.Log.FileDirectory,
@@ -154,6 +157,7 @@ func TestEverySetting(t *testing.T) {
 		{"ProjectSlug", `"a"`, "b", "c", "a", "b", "c"},
 		{"SigningPolicySlug", `"a"`, "b", "c", "a", "b", "c"},
 		{"Cryptoki.DoNotFailOnReadWriteSessions", `true`, "FALSE", "1", "true", "false", "true"},
+		{"Cryptoki.ProtectedAuthenticationPath", `true`, "FALSE", "1", "true", "false", "true"},
 		{"IncludeDummyX509CertificateForGpgKeys", `"1"`, "0", "True", "true", "false", "true"},
 		{"Log.Console.Level", `"Warning"`, "DEBUG", "fatal", "warning", "debug", "fatal"},
 		{"Log.Console.OutputStream", `"STDOUT"`, "stderr", "stdout", "stdout", "stderr", "stdout"},

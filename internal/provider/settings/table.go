@@ -36,6 +36,8 @@ const (
 	EnvOrganizationID  = "SIGNPATH_ORGANIZATION_ID"
 	EnvAPIToken        = "SIGNPATH_API_TOKEN"
 	EnvReadWriteSwitch = "SIGNPATH_CRYPTOKI_DO_NOT_FAIL_ON_READ_WRITE_SESSIONS"
+	// What the smart card daemon of a GnuPG home is started with.
+	EnvProtectedAuthentication = "SIGNPATH_CRYPTOKI_PROTECTED_AUTHENTICATION_PATH"
 )
 
 const (
@@ -45,6 +47,7 @@ const (
 	nameCertFile   = "TlsClientCertificateFile"
 	nameKeyFile    = "TlsClientKeyFile"
 	nameProxy      = "HttpProxy"
+	nameListCache  = "SigningPolicyCacheInSeconds"
 	nameTotal      = "ServiceUnavailableTimeoutInSeconds"
 	nameFirstDelay = "Timeouts.FirstRetryDelay"
 	nameRetryCount = "Timeouts.RetryCount"
@@ -145,12 +148,22 @@ var table = []setting{
 		apply: func(d *draft, v value) (err error) { d.DoNotFailOnReadWriteSessions, err = parseBool(v.text); return },
 	},
 	{
+		json: "Cryptoki.ProtectedAuthenticationPath", env: EnvProtectedAuthentication, def: "false", kind: kindBool | kindNumber,
+		doc:   "tell tools that the token needs no PIN from them",
+		apply: func(d *draft, v value) (err error) { d.ProtectedAuthenticationPath, err = parseBool(v.text); return },
+	},
+	{
 		json: "IncludeDummyX509CertificateForGpgKeys", env: "SIGNPATH_INCLUDE_DUMMY_X509CERTIFICATE_FOR_GPG_KEYS", def: "false", kind: kindBool | kindNumber,
 		doc: "show a made-up certificate for OpenPGP keys",
 		apply: func(d *draft, v value) (err error) {
 			d.IncludeDummyX509CertificateForGpgKeys, err = parseBool(v.text)
 			return
 		},
+	},
+	{
+		json: nameListCache, env: "SIGNPATH_SIGNING_POLICY_CACHE_IN_SECONDS", def: "0", kind: kindNumber,
+		doc:   "seconds that a list of signing policies is kept on disk for the next process; 0: not at all",
+		apply: func(d *draft, v value) (err error) { d.ListCache, err = parseCacheSeconds(v.text); return },
 	},
 	{
 		json: "Log.Console.Level", env: "SIGNPATH_LOG_CONSOLE_LEVEL", def: "none",
@@ -252,8 +265,9 @@ func Names() []NameInfo {
 func defaults(env environment) Settings {
 	u, _ := url.Parse(DefaultAPIURL)
 	return Settings{
-		APIURL: u,
-		Log:    Log{FileLevel: LevelInfo, FileDirectory: defaultLogDirectory(env)},
+		APIURL:          u,
+		ListCacheFolder: defaultCacheFolder(env),
+		Log:             Log{FileLevel: LevelInfo, FileDirectory: defaultLogDirectory(env)},
 		Timeouts: Timeouts{
 			Request: defaultRequestTimeout, Total: defaultTotalTimeout,
 			FirstRetryDelay: defaultFirstRetryDelay, RetryCount: -1,

@@ -1,5 +1,16 @@
-package main
+// Package core is the Go end of the line that cmd/cryptoki/shim/port.h describes:
+// it takes the calls of a host's threads out of the queue, turns C memory into Go
+// values and back, and decides nothing. What enters are a queue and a
+// cryptoki.Module; what leaves are answers in the host's buffers. It never reads a
+// host's memory after it accepted a call, and a pointer that leads nowhere ends as
+// CKR_GENERAL_ERROR.
+//
+// One goroutine takes calls out of the queue. It answers from memory at once.
+// Whatever may use the network, take long or wait for another call runs in a
+// goroutine of its own, so that the queue never stands still.
+package core
 
+// #cgo CFLAGS: -I${SRCDIR}/../shim
 // #include "port.h"
 // #include "functions.h"
 import "C"
@@ -13,6 +24,19 @@ import (
 
 // bridge hands calls to the module.
 type bridge struct{ module *cryptoki.Module }
+
+// Serve answers the calls of a queue, a struct sp_port of port.h, from now on.
+func Serve(port unsafe.Pointer, module *cryptoki.Module) {
+	b := &bridge{module}
+	go func() {
+		// A pointer of the host's that leads nowhere becomes a panic, and so an
+		// error code; without this, Go would end the process.
+		debug.SetPanicOnFault(true)
+		for {
+			b.serve(C.sp_next((*C.struct_sp_port)(port))) // sleeps in C; one thread for all callers
+		}
+	}()
+}
 
 // largePart is the size in bytes from which hashing a part is worth a goroutine
 // of its own: 16 threads would otherwise hash on the one that serves the queue.
@@ -46,7 +70,7 @@ func (r reply) doneOutput(out []byte, length uint64, rv cryptoki.RV) {
 // nor a wrong pointer may end the host.
 func (b *bridge) guard(r reply) {
 	if p := recover(); p != nil {
-		r.done(b.module.Panicked(functionName(uint64(r.c.fn)), p))
+		r.done(b.module.Panicked(functionName(uint64(r.c.fn)), uint64(r.c.args[0]), p))
 	}
 }
 
@@ -111,9 +135,28 @@ func (b *bridge) serve(c *C.struct_sp_call) {
 		pin, null := a.pin(2, 3)
 		r.accept()
 		b.async(r, func() { r.done(m.Login(session, user, pin, null)) })
+	case C.FN_LoginUser:
+		session, user := a.number(0), a.number(1)
+		pin, null := a.pin(2, 3)
+		name, noName := a.pin(4, 5)
+		if noName && a.number(5) != 0 {
+			b.refuse(r)
+			return
+		}
+		r.accept()
+		b.async(r, func() { r.done(m.LoginUser(session, user, pin, null, name)) })
+	case C.FN_SessionCancel:
+		r.done(m.SessionCancel(a.number(0), a.number(1)))
 	case C.FN_Logout:
 		r.done(m.Logout(a.number(0)))
-	case C.FN_CreateObject, C.FN_CopyObject, C.FN_DestroyObject, C.FN_SetAttributeValue:
+	case C.FN_CopyObject:
+		template, ok := a.template(2, 3)
+		if !ok {
+			b.refuse(r)
+			return
+		}
+		r.done(m.CopyRefused(a.number(0), template))
+	case C.FN_CreateObject, C.FN_DestroyObject, C.FN_SetAttributeValue:
 		r.done(m.WriteRefused(functionName(uint64(c.fn)), a.number(0)))
 	case C.FN_SeedRandom, C.FN_GenerateRandom:
 		r.done(m.RandomRefused(functionName(uint64(c.fn)), a.number(0)))
@@ -157,9 +200,17 @@ func (b *bridge) serveOperation(r reply, a arguments) {
 	case C.FN_FindObjectsFinal:
 		r.done(m.FindObjectsFinal(session))
 	case C.FN_SignInit:
-		r.done(m.SignInit(session, a.mechanism(1), a.number(2)))
+		if a.pointer(1) == nil {
+			r.done(m.SignCancel(session))
+		} else {
+			r.done(m.SignInit(session, a.mechanism(1), a.number(2)))
+		}
 	case C.FN_VerifyInit:
-		r.done(m.VerifyInit(session, a.mechanism(1), a.number(2)))
+		if a.pointer(1) == nil {
+			r.done(m.VerifyCancel(session))
+		} else {
+			r.done(m.VerifyInit(session, a.mechanism(1), a.number(2)))
+		}
 	case C.FN_Sign:
 		data, ok := a.view(1, 2)
 		if !ok {
@@ -216,7 +267,7 @@ func functionName(fn uint64) string { return C.GoString(C.sp_name(C.uint(fn))) }
 // async runs the rest of a call beside the queue.
 func (b *bridge) async(r reply, rest func()) {
 	go func() {
-		debug.SetPanicOnFault(true) // see sp_core_start
+		debug.SetPanicOnFault(true) // as in Serve
 		defer b.guard(r)
 		rest()
 	}()
