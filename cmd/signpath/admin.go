@@ -28,16 +28,18 @@ func (f *adminFlags) organization() admin.OrganizationReference {
 type adminCommands struct {
 	adminFlags
 
-	Organization organizationCommands `cmd:"" aliases:"org" help:"Organizations: create, list, rename, activate, deactivate, quota, set-quota."`
-	User         userCommands         `cmd:"" help:"Users: create, list, edit, activate, deactivate, set-roles."`
+	Organization organizationCommands `cmd:"" aliases:"org" help:"Organizations: create, list, rename, activate, deactivate, quota, set-quota, set-limits, set-retention."`
+	User         userCommands         `cmd:"" help:"Users: create, list, edit, invite, activate, deactivate, set-roles."`
 	Group        groupCommands        `cmd:"" help:"User groups: create, list, rename, set-members, add-members, remove-members, delete."`
 	Token        tokenCommands        `cmd:"" help:"API tokens: create, list, edit, regenerate, revoke."`
 	Project      projectCommands      `cmd:"" help:"Projects: create, list, edit, activate, deactivate."`
 	Policy       policyCommands       `cmd:"" help:"Signing policies: create, list, edit, activate, deactivate, stop, resume."`
-	Certificate  certificateCommands  `cmd:"" help:"Certificates and OpenPGP keys: create, create-csr, upload, import-pfx, create-gpg, renew, delete-key, list, export, activate, deactivate."`
-	Webhook      webhookCommands      `cmd:"" help:"Webhooks: create, list, deliveries, activate, deactivate, delete."`
+	Certificate  certificateCommands  `cmd:"" help:"Certificates and OpenPGP keys: create, create-csr, csr, upload, import-pfx, create-gpg, revocation, renew, edit, delete-key, list, export, activate, deactivate."`
+	Webhook      webhookCommands      `cmd:"" help:"Webhooks: create, list, edit, deliveries, activate, deactivate, delete."`
 	Request      requestCommands      `cmd:"" help:"Asynchronous signing requests: list, show, cancel."`
 	Key          keyCommands          `cmd:"" help:"Private keys: stop, resume."`
+
+	TrustedBuildSystem buildSystemCommands `cmd:"" aliases:"tbs" help:"Trusted build systems: create, list, edit, regenerate, delete."`
 }
 
 // AfterApply hands the common flags to the commands below.

@@ -23,6 +23,8 @@ type certificateCommands struct {
 	DeleteKey  certificateDeleteKey  `cmd:"" name:"delete-key" help:"Delete the private key of a certificate for good."`
 	List       certificateList       `cmd:"" help:"List certificates and OpenPGP keys: who uses them, when they end."`
 	Export     certificateExport     `cmd:"" help:"Write the public part of a certificate or OpenPGP key."`
+	Edit       certificateEdit       `cmd:"" help:"Rename a certificate, or restrict it to signing policies with approval."`
+	Revocation certificateRevocation `cmd:"" help:"Give out the revocation certificate of an OpenPGP key."`
 	Activate   certificateActivate   `cmd:"" help:"Switch a certificate on again."`
 	Deactivate certificateDeactivate `cmd:"" help:"Switch a certificate off: nothing is signed with it."`
 }
@@ -39,7 +41,7 @@ func (certificateCommands) Help() string {
 type certificateCreate struct {
 	Slug         string `arg:"" help:"Short name: letters, digits, dot, underscore, hyphen."`
 	Name         string `help:"Name for people. Default: the slug." placeholder:"NAME"`
-	KeyType      string `help:"rsa2048, rsa3072, rsa4096, p256, p384 or p521." default:"rsa4096" placeholder:"TYPE"`
+	KeyType      string `help:"rsa2048, rsa3072, rsa4096, p256, p384, p521 or ed25519." default:"rsa4096" placeholder:"TYPE"`
 	subjectFlags `embed:""`
 	Expires      moment `help:"End of its validity: a date, a time (RFC 3339) or a distance from now (3y). Default: 3y." placeholder:"WHEN"`
 }

@@ -48,7 +48,7 @@ func (s subjectFlags) fill(r *admin.NewCertificate) {
 type certificateCreateCSR struct {
 	Slug         string `arg:"" help:"Short name: letters, digits, dot, underscore, hyphen."`
 	Name         string `help:"Name for people. Default: the slug." placeholder:"NAME"`
-	KeyType      string `help:"rsa2048, rsa3072, rsa4096, p256, p384 or p521." default:"rsa4096" placeholder:"TYPE"`
+	KeyType      string `help:"rsa2048, rsa3072, rsa4096, p256, p384, p521 or ed25519." default:"rsa4096" placeholder:"TYPE"`
 	subjectFlags `embed:""`
 	Out          string `help:"File to write the request to in place of stdout." placeholder:"FILE"`
 }

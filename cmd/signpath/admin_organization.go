@@ -15,6 +15,9 @@ type organizationCommands struct {
 	Deactivate organizationDeactivate `cmd:"" help:"Switch an organization off: nobody of it can sign any more."`
 	Quota      organizationQuota      `cmd:"" help:"Show how many signatures an organization has made this year."`
 	SetQuota   organizationSetQuota   `cmd:"" help:"Limit the signatures of an organization per year."`
+
+	SetLimits    organizationSetLimits    `cmd:"" help:"Limit the people, projects and certificates of an organization."`
+	SetRetention organizationSetRetention `cmd:"" help:"Say how long finished signing requests and their documents are kept."`
 }
 
 // Help implements kong.HelpProvider.

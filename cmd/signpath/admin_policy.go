@@ -47,6 +47,7 @@ type policyCreate struct {
 	Approver    []string   `help:"User or group (group:NAME) who may approve; may be repeated." placeholder:"USER"`
 	Name        string     `help:"Name for people. Default: the slug." placeholder:"NAME"`
 	Approvals   int        `help:"Approvals that a request needs. With any, signing tools are refused: only asynchronous requests can wait." placeholder:"N"`
+	RequireTBS  bool       `name:"require-tbs" help:"Sign only what a trusted build system of the project proves."`
 	Hashes      []string   `help:"Digest algorithms that are allowed; for EC keys the length of the digest tells which one it is. Default: sha1,sha256,sha384,sha512." placeholder:"LIST"`
 }
 
@@ -63,7 +64,7 @@ func (c *policyCreate) Run(ctx context.Context, t *terminal, f *adminFlags) erro
 	var out admin.Policy
 	request := admin.NewPolicy{
 		OrganizationReference: f.organization(), Project: c.Policy.project, Slug: c.Policy.policy, Name: c.Name,
-		Certificate: c.Certificate, Submitters: c.Submitter, Approvers: c.Approver, RequiredApprovals: c.Approvals, Hashes: c.Hashes,
+		Certificate: c.Certificate, Submitters: c.Submitter, Approvers: c.Approver, RequiredApprovals: c.Approvals, RequiresTBS: c.RequireTBS, Hashes: c.Hashes,
 	}
 	if err := f.do(ctx, t, "policy.create", request, &out); err != nil {
 		return err
@@ -112,6 +113,7 @@ type policyEdit struct {
 	RemoveApprover  []string   `help:"User or group who may not approve any more; may be repeated." placeholder:"USER"`
 	Approvals       *int       `help:"Approvals that a request needs." placeholder:"N"`
 	Hashes          []string   `help:"Digest algorithms that are allowed, all of them; for EC keys the length of the digest tells which one it is." placeholder:"LIST"`
+	RequireTBS      *bool      `name:"require-tbs" negatable:"" help:"Sign only what a trusted build system of the project proves, or anything."`
 	AllowMD5        *bool      `name:"allow-md5" negatable:"" help:"Allow MD5, or not."`
 }
 
@@ -129,7 +131,7 @@ func (c *policyEdit) Run(ctx context.Context, t *terminal, f *adminFlags) error 
 	request := admin.PolicyEdit{
 		Name: c.Name, Certificate: c.Certificate, AddSubmitters: c.AddSubmitter, RemoveSubmitters: c.RemoveSubmitter,
 		AddApprovers: c.AddApprover, RemoveApprovers: c.RemoveApprover,
-		RequiredApprovals: c.Approvals, AllowMD5: c.AllowMD5,
+		RequiredApprovals: c.Approvals, RequiresTBS: c.RequireTBS, AllowMD5: c.AllowMD5,
 	}
 	if c.Hashes != nil {
 		request.Hashes = &c.Hashes

@@ -10,6 +10,7 @@ type userCommands struct {
 	Create     userCreate     `cmd:"" help:"Add a user."`
 	List       userList       `cmd:"" help:"List the users."`
 	Activate   userActivate   `cmd:"" help:"Switch a user on again."`
+	Invite     userInvite     `cmd:"" help:"Invite a person, who gets the first API token by accepting."`
 	Edit       userEdit       `cmd:"" help:"Give a user another name or e-mail address."`
 	Deactivate userDeactivate `cmd:"" help:"Switch a user off: the user's tokens are refused."`
 	SetRoles   userSetRoles   `cmd:"" help:"Replace a user's global roles."`

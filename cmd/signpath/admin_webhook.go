@@ -12,6 +12,7 @@ type webhookCommands struct {
 	Create     webhookCreate     `cmd:"" help:"Tell another server how a project's signing requests end."`
 	List       webhookList       `cmd:"" help:"List the webhooks."`
 	Deliveries webhookDeliveries `cmd:"" help:"Show the newest messages of a webhook and what was answered."`
+	Edit       webhookEdit       `cmd:"" help:"Switch the notices of a webhook on or off."`
 	Activate   webhookActivate   `cmd:"" help:"Switch a webhook on again."`
 	Deactivate webhookDeactivate `cmd:"" help:"Switch a webhook off: nothing is sent."`
 	Delete     webhookDelete     `cmd:"" help:"Remove a webhook with its messages."`
@@ -28,6 +29,7 @@ func (webhookCommands) Help() string {
 type webhookCreate struct {
 	Project           string `arg:"" help:"Slug of the project."`
 	URL               string `arg:"" name:"url" help:"Address, https://…"`
+	Notices           bool   `help:"Tell it, too, of certificates and API tokens of the project that end soon."`
 	AuthorizationFile string `help:"File with the value of the Authorization header in one line, scheme included; - reads stdin. It is kept encrypted and never shown." placeholder:"FILE"`
 }
 
@@ -41,7 +43,7 @@ func (webhookCreate) Help() string {
 
 // Run prints the new webhook's identifier.
 func (c *webhookCreate) Run(ctx context.Context, t *terminal, f *adminFlags) error {
-	request := admin.NewWebhook{OrganizationReference: f.organization(), Project: c.Project, URL: c.URL}
+	request := admin.NewWebhook{OrganizationReference: f.organization(), Project: c.Project, URL: c.URL, Notices: c.Notices}
 	if c.AuthorizationFile != "" {
 		value, err := t.password(c.AuthorizationFile, "")
 		if err != nil {

@@ -33,6 +33,7 @@ type commands struct {
 	Sign    signCommand    `cmd:"" help:"Sign a file or a digest with a key of the service."`
 	Verify  verifyCommand  `cmd:"" help:"Verify a signature on this machine."`
 	Doctor  doctorCommand  `cmd:"" help:"Find out why signing does not work, and what to mend."`
+	GPG     gpgCommands    `cmd:"" name:"gpg" help:"Let GnuPG, and so rpmsign, debsign, git and others, sign with keys of the service."`
 	Show    versionCommand `cmd:"" name:"version" help:"Print version and commit."`
 	streams streams        `kong:"-"`
 }

@@ -22,7 +22,7 @@ const devData = "data"
 type devCommand struct {
 	Dir    string `help:"Folder for everything; the same folder continues with the same keys, tokens and certificates." required:"" placeholder:"DIR"`
 	Listen string `help:"Address and port; port 0 takes a free one." default:"127.0.0.1:0" placeholder:"HOST:PORT"`
-	Keys   string `help:"Keys to have: rsa2048, rsa3072, rsa4096, p256, p384, p521, also as tls-…, mail-… and (RSA) gpg-…." default:"${keys}" placeholder:"LIST"`
+	Keys   string `help:"Keys to have: rsa2048, rsa3072, rsa4096, p256, p384, p521, ed25519, also as tls-…, mail-… and (RSA) gpg-…." default:"${keys}" placeholder:"LIST"`
 	devHSM `embed:""`
 }
 

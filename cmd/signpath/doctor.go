@@ -24,7 +24,7 @@ type doctorCommand struct {
 	providerFlags
 	Project string `help:"Look at the keys of this project, as ProjectSlug does." placeholder:"SLUG"`
 	Policy  string `help:"Look at this signing policy, as SigningPolicySlug does; PROJECT/POLICY names both." placeholder:"SLUG"`
-	Module  string `help:"Check whether this PKCS #11 module can be loaded here." placeholder:"FILE.so"`
+	Module  string `help:"Check whether this PKCS #11 module can be loaded here. Default: that of PKCS11_MODULE_PATH, else the one beside signpath." placeholder:"FILE.so"`
 	JSON    bool   `name:"json" help:"Print as JSON."`
 }
 
@@ -38,7 +38,7 @@ func (doctorCommand) Help() string {
   failed    signing cannot work like this
   skipped   could not be looked at; the line says why
 
-Below a line stands what to do. Nothing is signed and nothing is changed; the module is read, not loaded; of the token only length and form are shown. Exit code: 0 when nothing failed (warnings do not count), 1 when something did, 130 when it was stopped.
+Below a line stands what to do. Nothing is signed and nothing is changed; the module is loaded in another process (signpath-hsm), never in this one; of the token only length and form are shown. Exit code: 0 when nothing failed (warnings do not count), 1 when something did, 130 when it was stopped.
 
 ` + examples(
 		"signpath doctor",
@@ -60,10 +60,13 @@ func (c *doctorCommand) Run(ctx context.Context, t *terminal) error {
 	}
 	module := c.Module
 	if module == "" {
+		module = os.Getenv("PKCS11_MODULE_PATH") // what OpenSSL's engine will load
+	}
+	if module == "" {
 		module = moduleBeside()
 	}
 	facts, _ := slow(t, "looking at the way to the service", func() (*doctor.Facts, error) {
-		return doctor.Gather(ctx, doctor.Input{Environ: os.Environ(), Explicit: explicit, Module: module, Version: buildinfo.Version()}), nil
+		return doctor.Gather(ctx, doctor.Input{Environ: os.Environ(), Explicit: explicit, Module: module, Helper: workerBeside(), Version: buildinfo.Version()}), nil
 	})
 	if facts.Canceled {
 		return stopped()
@@ -97,6 +100,21 @@ func moduleBeside() string {
 		return ""
 	}
 	return path
+}
+
+// workerBeside is signpath-hsm where this program looks for it; "" when it is not there.
+func workerBeside() string {
+	self, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	for _, folder := range workerFolders {
+		path := filepath.Join(filepath.Dir(self), folder, workerName)
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+			return path
+		}
+	}
+	return ""
 }
 
 // lines prints for people.

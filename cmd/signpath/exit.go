@@ -66,6 +66,8 @@ var classes = []struct {
 	{admin.ErrNoKEK, exitInput, "give it with --key-encryption-key-file, as systemd credential signpath-kek, or in SIGNPATH_SERVER_KEY_ENCRYPTION_KEY"},
 	{admin.ErrNotFound, exitRefused, ""},
 	{admin.ErrConflict, exitRefused, ""},
+	{admin.ErrQuota, exitRefused, ""},
+	{admin.ErrInvitation, exitRefused, ""},
 	{store.ErrDuplicate, exitRefused, ""},
 	{syscall.EADDRINUSE, exitUnavailable, "another program listens there; stop it, or choose another address with --listen"},
 	{syscall.EADDRNOTAVAIL, exitInput, "this machine does not have that address; see --listen"},

@@ -17,6 +17,7 @@ import (
 	"signpath/internal/secret"
 	"signpath/internal/service/admin"
 	"signpath/internal/service/audit"
+	"signpath/internal/service/health"
 	"signpath/internal/service/keys"
 	"signpath/internal/service/keys/hsm"
 	"signpath/internal/service/pki"
@@ -66,6 +67,7 @@ type installation struct {
 	log    *audit.Log
 	admin  *admin.Service
 	issuer *softIssuer
+	writes *health.Monitor // can a signature be put on record?
 }
 
 // kekSource finds the key-encryption key where the operating system or the
@@ -81,9 +83,6 @@ func (p *place) kekSource() (keys.KEKSource, error) {
 
 // openInstallation opens store, keys and audit log, in this order.
 func openInstallation(ctx context.Context, t *terminal, o installationOptions) (_ *installation, err error) {
-	if err := harden(); err != nil {
-		return nil, err
-	}
 	if o.logger == nil {
 		o.logger = slog.New(slog.NewTextHandler(t.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}
@@ -124,9 +123,10 @@ func openInstallation(ctx context.Context, t *terminal, o installationOptions) (
 	if i.log, err = audit.Open(ctx, i.store, options); err != nil {
 		return nil, err
 	}
+	i.writes = newMonitor(i.store, i.log)
 	i.admin = &admin.Service{Store: i.store, Log: i.log, Issuer: noIssuer{}, AuditKey: string(verifierKey)}
 	if i.kek != nil {
-		i.admin.Seal = i.kek.Seal
+		i.admin.Seal, i.admin.Open = i.kek.Seal, i.kek.Open
 	}
 	if i.issuer != nil {
 		i.admin.Issuer = i.issuer

@@ -115,6 +115,9 @@ func (s *softIssuer) OpenPGP(ctx context.Context, r admin.OpenPGPRequest) (admin
 		return s.finish(ctx, admin.Issued{Key: key, Sealed: sealed}, err)
 	}
 	out, err := openPGP(key, sealed, public)
+	if err == nil {
+		out.Revocation, err = pki.RevokeOpenPGP(ctx, signer, public, r.Created, pki.RevokedNoReason, "")
+	}
 	return s.finish(ctx, out, err)
 }
 

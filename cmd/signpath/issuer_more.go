@@ -72,6 +72,15 @@ func (s *softIssuer) RenewOpenPGP(ctx context.Context, key model.Key, public []b
 	return openPGP(key, nil, renewed)
 }
 
+// RevokeOpenPGP implements admin.Issuer.
+func (s *softIssuer) RevokeOpenPGP(ctx context.Context, key model.Key, public []byte, reason pki.RevocationReason, text string) ([]byte, error) {
+	signer, err := s.ring.Signer(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	return pki.RevokeOpenPGP(ctx, signer, public, time.Now(), reason, text)
+}
+
 // openPGP tells what an OpenPGP key says of itself.
 func openPGP(key model.Key, sealed, public []byte) (admin.Issued, error) {
 	info, err := pki.ReadOpenPGP(public)
@@ -114,6 +123,10 @@ func (noIssuer) Request(context.Context, admin.X509Request) (admin.Issued, error
 
 func (noIssuer) RenewOpenPGP(context.Context, model.Key, []byte, time.Time) (admin.Issued, error) {
 	return admin.Issued{}, keys.ErrNoKEK
+}
+
+func (noIssuer) RevokeOpenPGP(context.Context, model.Key, []byte, pki.RevocationReason, string) ([]byte, error) {
+	return nil, keys.ErrNoKEK
 }
 
 func (noIssuer) ImportPFX(context.Context, []byte, secret.Secret) (admin.Issued, error) {

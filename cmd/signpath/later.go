@@ -14,6 +14,7 @@ import (
 	"signpath/internal/service/jobs"
 	"signpath/internal/service/limits"
 	"signpath/internal/service/requests"
+	"signpath/internal/service/upkeep"
 	"signpath/internal/service/webhooks"
 )
 
@@ -60,6 +61,7 @@ type later struct {
 	signs    *jobs.Runner
 	sends    *jobs.Runner
 	quotas   *limits.Quotas
+	upkeep   *upkeep.Upkeep
 }
 
 // newLater wires it; signing is filled in afterwards.
@@ -80,6 +82,7 @@ func newLater(i *installation, d doors) *later {
 		l.signs.Wake()
 		l.sends.Wake()
 	}
+	l.upkeep = &upkeep.Upkeep{Store: i.store, Log: i.log, Wake: l.sends.Wake, Logger: d.logger}
 	i.admin.CheckURL, i.admin.Requests = out.CheckURL, l.requests
 	return l
 }
@@ -90,5 +93,6 @@ func (l *later) run(ctx context.Context) {
 	all.Go(func() { l.signs.Run(ctx) })
 	all.Go(func() { l.sends.Run(ctx) })
 	all.Go(func() { l.quotas.Watch(ctx) })
+	all.Go(func() { l.upkeep.Run(ctx) })
 	all.Wait()
 }

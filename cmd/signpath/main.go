@@ -8,9 +8,26 @@
 package main
 
 import (
+	"fmt"
 	"os"
+	"path/filepath"
+
+	"signpath/internal/hardening"
+	"signpath/internal/provider/gpg"
 )
 
 func main() {
-	os.Exit(run(os.Args[1:], streams{in: os.Stdin, out: os.Stdout, err: os.Stderr}))
+	// Before anything is read: every command may hold a token, a password or a key.
+	if err := hardening.Process(); err != nil {
+		fmt.Fprintf(os.Stderr, "signpath: %v\n", err)
+		os.Exit(1)
+	}
+	s := streams{in: os.Stdin, out: os.Stdout, err: os.Stderr}
+	switch filepath.Base(os.Args[0]) { // links in a home of signpath gpg init
+	case gpg.PinentryName:
+		os.Exit(runPinentry(s))
+	case gpg.DaemonName:
+		os.Exit(runDaemon(s, os.Args[1:]))
+	}
+	os.Exit(run(os.Args[1:], s))
 }

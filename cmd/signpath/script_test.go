@@ -19,11 +19,12 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	_ "modernc.org/sqlite" // the driver "sqlite", to damage databases
 
+	"signpath/internal/provider/gpg"
 	"signpath/internal/testkit/pgtest"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"signpath": main})
+	testscript.Main(m, map[string]func(){"signpath": main, gpg.PinentryName: main})
 }
 
 // How long a script waits for a service.

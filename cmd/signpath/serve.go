@@ -89,7 +89,7 @@ func newService(ctx context.Context, i *installation, d doors) (*service, error)
 		Handler: httpapi.New(httpapi.Config{
 			Administration: i.admin, TokenUsed: s.uses.Used, Requests: s.later.requests, Limits: d.limits,
 			Signing: s.signing, Logger: d.logger, PublicURL: d.publicURL, Version: buildinfo.Version(),
-			Health: i.store.Ping, DeepHealth: i.deepHealth,
+			Health: i.health, DeepHealth: i.deepHealth,
 			TrustForwardedFor: d.forwardedFor,
 		}),
 		ReadHeaderTimeout: readHeaderTime,
@@ -120,7 +120,7 @@ func (s *service) run(ctx context.Context, ready func()) error {
 		s.watch.Go(func() { s.stream.Run(watchCtx) })
 	}
 	s.watch.Go(func() { s.uses.Run(watchCtx, s.logger, s.putTokenUses) })
-	s.installation.startTokens(s.logger)
+	s.installation.startTokens(s.signing.Snapshot().Keys(), s.logger)
 	served := make(chan error, 1)
 	go func() { served <- s.serve() }()
 	ready()

@@ -29,7 +29,10 @@ type serverCommand struct {
 	PublicURL    string `name:"public-url" help:"Where clients reach the service. Default: the listen address." placeholder:"URL" env:"SIGNPATH_SERVER_PUBLIC_URL"`
 	ForwardedFor bool   `help:"Take the address of callers from the last entry of X-Forwarded-For. Only behind exactly one proxy, which adds it: callers could forge it else." env:"SIGNPATH_SERVER_FORWARDED_FOR"`
 	AuditStrict  bool   `help:"Answer only when the outcome of a signature is on record too, not its intent alone." env:"SIGNPATH_SERVER_AUDIT_STRICT"`
-	AuditSyslog  string `help:"Send the audit log to a syslog receiver while it grows (RFC 5424): udp://HOST:514, tcp://HOST:601 or unix:///dev/log." placeholder:"URL" env:"SIGNPATH_SERVER_AUDIT_SYSLOG"`
+	AuditSyslog  string `help:"Send the audit log to a syslog receiver while it grows (RFC 5424): tls://HOST:6514, tcp://HOST:601, udp://HOST:514 or unix:///dev/log." placeholder:"URL" env:"SIGNPATH_SERVER_AUDIT_SYSLOG"`
+	SyslogCA     string `name:"audit-syslog-ca" help:"Authorities that the receiver behind tls:// must have its certificate from, PEM. Default: those of the operating system." placeholder:"FILE" env:"SIGNPATH_SERVER_AUDIT_SYSLOG_CA"`
+	SyslogCert   string `name:"audit-syslog-cert" help:"Client certificate for the receiver behind tls://, with its issuers, PEM." placeholder:"FILE" env:"SIGNPATH_SERVER_AUDIT_SYSLOG_CERT"`
+	SyslogKey    string `name:"audit-syslog-key" help:"Private key of that certificate, PEM." placeholder:"FILE" env:"SIGNPATH_SERVER_AUDIT_SYSLOG_KEY"`
 	LogFormat    string `help:"text or json." enum:"text,json" default:"text" placeholder:"FORMAT" env:"SIGNPATH_SERVER_LOG_FORMAT"`
 
 	laterFlags `group:"limits"`
@@ -47,6 +50,7 @@ func (serverCommand) Help() string {
 		"signpath server --data /var/lib/signpath --no-tls --listen 127.0.0.1:8080 --public-url https://sign.example.com",
 		"signpath server --data /var/lib/signpath --database-file /etc/signpath/database",
 		"signpath server --data /var/lib/signpath --hsm-config /etc/signpath/hsm.json",
+		"signpath server --data /var/lib/signpath --audit-syslog tls://log.example.com --audit-syslog-ca /etc/signpath/log-ca.pem",
 	)
 }
 
@@ -62,6 +66,9 @@ func (c *serverCommand) Run(ctx context.Context, t *terminal) error {
 	logger := newLogger(t, c.LogFormat)
 	if c.AuditSyslog != "" {
 		target, err := syslog.ParseTarget(c.AuditSyslog)
+		if err == nil {
+			target, err = target.WithTLS(syslog.TLS{CAFile: c.SyslogCA, CertFile: c.SyslogCert, KeyFile: c.SyslogKey})
+		}
 		if err != nil {
 			return badInput(err, "")
 		}
@@ -109,6 +116,8 @@ func (c *serverCommand) check() (public *url.URL, err error) {
 		return nil, listenErr
 	case (c.TLSCert == "") != (c.TLSKey == ""):
 		return nil, usage(errors.New("--tls-cert and --tls-key belong together"), "give both, or none to have a certificate made")
+	case c.AuditSyslog == "" && c.SyslogCA+c.SyslogCert+c.SyslogKey != "":
+		return nil, usage(errors.New("--audit-syslog-ca, --audit-syslog-cert and --audit-syslog-key need --audit-syslog tls://HOST"), "")
 	case c.NoTLS && (c.TLSCert != "" || c.ClientCA != ""):
 		return nil, usage(errors.New("--no-tls and TLS certificates exclude each other"), "")
 	case c.NoTLS && !isLoopback(host):

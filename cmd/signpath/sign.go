@@ -39,7 +39,7 @@ type signCommand struct {
 
 // Help implements kong.HelpProvider.
 func (signCommand) Help() string {
-	return `The settings are those of the crypto providers (SIGNPATH_ORGANIZATION_ID, SIGNPATH_API_TOKEN, …, or the file named by SIGNPATH_CONFIG_FILE), and so are retries, checks and log. Only the digest leaves this machine, and each signature is verified before it is written. The result is a bare signature; files that carry their signature inside (EXE, JAR, RPM …) need their own tool and the crypto provider.
+	return `The settings are those of the crypto providers (SIGNPATH_ORGANIZATION_ID, SIGNPATH_API_TOKEN, …, or the file named by SIGNPATH_CONFIG_FILE), and so are retries, checks and log. Only the digest leaves this machine (Ed25519 keys sign the file itself, of at most 1 MiB), and each signature is verified before it is written. The result is a bare signature; files that carry their signature inside (EXE, JAR, RPM …) need their own tool and the crypto provider.
 
 --dry-run asks for the list of signing policies and checks the rest on this machine. What the service alone knows (allowed hash algorithms, approval, origin, quotas) it says at a real signature only, and the answer says so.
 
@@ -81,7 +81,14 @@ func (c *signCommand) sign(ctx context.Context, t *terminal) error {
 		return err
 	}
 	job := signJob{key: key, digest: digest, hash: hash, scheme: wire.Scheme{Algorithm: wire.ECDSA}, format: c.Format, encoding: c.Encoding}
-	if key.Type() == wire.KeyRSA {
+	input := digest
+	switch key.Type() {
+	case wire.KeyEd25519:
+		job.scheme.Algorithm = wire.EdDSA
+		if input, err = c.forEd25519(key.Name()); err != nil {
+			return err
+		}
+	case wire.KeyRSA:
 		job.scheme = wire.Scheme{Algorithm: wire.RSAPKCS1, Hash: hash}
 		if c.Padding == "pss" {
 			job.scheme.Algorithm = wire.RSAPSS
@@ -90,7 +97,7 @@ func (c *signCommand) sign(ctx context.Context, t *terminal) error {
 	if err := c.fits(key); err != nil {
 		return err
 	}
-	if err := key.Check(job.scheme, len(digest)); err != nil {
+	if err := key.Check(job.scheme, len(input)); err != nil {
 		return refused(err)
 	}
 	if err := inTime(key, time.Now()); err != nil {
@@ -99,7 +106,7 @@ func (c *signCommand) sign(ctx context.Context, t *terminal) error {
 	if c.DryRun {
 		return c.answer(t, job)
 	}
-	raw, err := slow(t, "signing with "+key.Name(), func() ([]byte, error) { return key.Sign(ctx, job.scheme, digest) })
+	raw, err := slow(t, "signing with "+key.Name(), func() ([]byte, error) { return key.Sign(ctx, job.scheme, input) })
 	if err != nil {
 		p.log.Error("no signature", "key", key.Name(), "cause", err.Error())
 		return providerError(err)
@@ -144,10 +151,10 @@ func sameFile(a, b string) bool {
 // fits refuses flags of the other kind of key.
 func (c *signCommand) fits(key *keyring.Key) error {
 	switch {
-	case key.Type() == wire.KeyECDSA && c.Padding != "":
-		return refused(fmt.Errorf("--padding is for RSA keys, %s is an ECDSA key", key.Name()))
-	case key.Type() == wire.KeyRSA && c.Format != "":
-		return refused(fmt.Errorf("--format is for ECDSA keys, %s is an RSA key", key.Name()))
+	case key.Type() != wire.KeyRSA && c.Padding != "":
+		return refused(fmt.Errorf("--padding is for RSA keys, %s is an %s key", key.Name(), keyKind(key)))
+	case key.Type() != wire.KeyECDSA && c.Format != "":
+		return refused(fmt.Errorf("--format is for ECDSA keys, %s is an %s key", key.Name(), keyKind(key)))
 	}
 	return nil
 }
@@ -172,7 +179,7 @@ const unknownBefore = "hash algorithms that the policy allows, approval, origin 
 
 // answer is the outcome of --dry-run: everything that can be known was checked.
 func (c *signCommand) answer(t *terminal, j signJob) error {
-	passed := []string{"the token is accepted", j.key.Name() + " is in sight", "the key is " + keyKind(j.key), fmt.Sprintf("%s: the digest of %d bytes fits the key", j.schemeName(), len(j.digest))}
+	passed := []string{"the token is accepted", j.key.Name() + " is in sight", "the key is " + keyKind(j.key), j.fitting()}
 	if len(j.key.Certificate()) > 0 {
 		passed = append(passed, "the certificate is inside its validity")
 	}
@@ -233,6 +240,7 @@ type provider struct {
 	ring            *keyring.Ring
 	project, policy string
 	log             *logfile.Logger
+	settings        settings.Settings
 }
 
 // openProvider reads the settings. Nothing is asked of the network yet.
@@ -251,11 +259,16 @@ func openProvider(t *terminal, flags providerFlags, name string) (*provider, err
 		name = s.ProjectSlug + "/" + s.SigningPolicySlug
 	}
 	project, policy, ok := strings.Cut(name, "/")
+	if name == "" {
+		return nil, usage(errors.New("no key is named"), "give --policy PROJECT/POLICY, or configure ProjectSlug and SigningPolicySlug; signpath doctor lists what is in sight")
+	}
 	if !ok || project == "" || policy == "" || strings.Contains(policy, "/") {
-		return nil, usage(fmt.Errorf("%q is not a key", name), "give --policy PROJECT/POLICY; signpath doctor lists what is in sight")
+		return nil, usage(fmt.Errorf("%q is not the name of a key", name), "give --policy PROJECT/POLICY; signpath doctor lists what is in sight")
 	}
 	s.ProjectSlug, s.SigningPolicySlug = project, policy
-	log := logfile.Open(logfile.Options{Interface: "Cli", Log: s.Log, Secrets: s.Secrets()})
+	lines := s.Log
+	lines.ConsoleStdout = false // stdout is for the result, which scripts read
+	log := logfile.Open(logfile.Options{Interface: "Cli", Log: lines, Secrets: s.Secrets()})
 	ring, err := keyring.Open(s, keyring.Options{
 		Product: "Cli", Version: buildinfo.Version(), Log: &retryLog{Logger: log, t: t, console: s.Log.ConsoleLevel >= settings.LevelWarning},
 		Metadata: func() json.RawMessage { return hostprocess.Describe(s.Secrets()).Metadata() },
@@ -264,7 +277,7 @@ func openProvider(t *terminal, flags providerFlags, name string) (*provider, err
 		log.Close()
 		return nil, providerError(err)
 	}
-	return &provider{ring: ring, project: project, policy: policy, log: log}, nil
+	return &provider{ring: ring, project: project, policy: policy, log: log, settings: s}, nil
 }
 
 func (p *provider) close() {
@@ -283,7 +296,7 @@ func (p *provider) key(ctx context.Context, t *terminal) (*keyring.Key, error) {
 	if k := keys.ByName(name); k != nil {
 		return k, nil
 	}
-	return nil, refusedHint(fmt.Errorf("there is no signing policy %s that this token's user may submit to", name), "signpath doctor lists what is in sight; upper and lower case count")
+	return nil, refusedHint(fmt.Errorf("there is no signing policy %s that this token's user may submit to", name), "signpath doctor lists what is in sight; upper and lower case count; a policy that is switched off or stopped is not in sight")
 }
 
 const doctorHint = "signpath doctor shows every setting and where it comes from"

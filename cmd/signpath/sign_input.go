@@ -21,6 +21,33 @@ type signInput struct {
 	File   string `arg:"" optional:"" help:"File, or - for standard input." placeholder:"FILE"`
 	Digest string `help:"A digest in place of a file, in hexadecimal or base64." placeholder:"DIGEST"`
 	Hash   string `help:"Hash algorithm: sha256 (default), sha384, sha512, sha1 or md5. A digest's length tells its own." enum:",sha256,sha384,sha512,sha1,md5" default:""`
+
+	// message is what read found, for Ed25519 keys, which sign files of up to
+	// wire.MaxMessage bytes themselves; one byte more when the file is longer.
+	message []byte
+}
+
+// keep collects the beginning of what is written to it.
+type keep struct{ bytes []byte }
+
+func (k *keep) Write(p []byte) (int, error) {
+	k.bytes = append(k.bytes, p[:min(len(p), wire.MaxMessage+1-len(k.bytes))]...)
+	return len(p), nil
+}
+
+// forEd25519 is the message that an Ed25519 key signs.
+func (i *signInput) forEd25519(name string) ([]byte, error) {
+	switch {
+	case i.Digest != "":
+		return nil, refusedHint(fmt.Errorf("%s is an Ed25519 key, which signs the file itself and no digest", name), "give the file in place of --digest")
+	case i.Hash != "":
+		return nil, refused(fmt.Errorf("--hash is for RSA and ECDSA keys, %s is an Ed25519 key", name))
+	case len(i.message) > wire.MaxMessage:
+		return nil, refusedHint(fmt.Errorf("the file is longer than %d bytes, the most that an Ed25519 key of the service signs", wire.MaxMessage), "sign a list of its digests, as sha256sum writes it, or use an RSA or ECDSA key")
+	case len(i.message) == 0:
+		return nil, refused(errors.New("the file is empty; an Ed25519 key of the service signs 1 byte or more"))
+	}
+	return i.message, nil
 }
 
 func (i *signInput) check() error {
@@ -56,6 +83,7 @@ func (i *signInput) read(ctx context.Context, t *terminal) ([]byte, wire.Hash, e
 		}
 		name = i.File
 	}
+	start := &keep{}
 	digest, err := slow(t, "reading "+name, func() ([]byte, error) {
 		return readAll(ctx, func() ([]byte, error) {
 			if i.File != "-" {
@@ -67,13 +95,14 @@ func (i *signInput) read(ctx context.Context, t *terminal) ([]byte, wire.Hash, e
 				in = f
 			}
 			h := hash.Crypto().New()
-			_, err := io.Copy(h, in)
+			_, err := io.Copy(io.MultiWriter(h, start), in)
 			return h.Sum(nil), err
 		})
 	})
 	if err != nil {
 		return nil, 0, badInput(fmt.Errorf("reading %s: %w", name, err), "")
 	}
+	i.message = start.bytes
 	return digest, hash, nil
 }
 
@@ -116,8 +145,11 @@ type signJob struct {
 }
 
 func keyKind(k *keyring.Key) string {
-	if k.Type() == wire.KeyECDSA {
+	switch k.Type() {
+	case wire.KeyECDSA:
 		return fmt.Sprintf("ECDSA P-%d", k.Bits())
+	case wire.KeyEd25519:
+		return "Ed25519"
 	}
 	return fmt.Sprintf("RSA %d", k.Bits())
 }
@@ -125,6 +157,8 @@ func keyKind(k *keyring.Key) string {
 func (j signJob) schemeName() string {
 	hash := strings.ToLower(j.hash.String())
 	switch {
+	case j.scheme.Algorithm == wire.EdDSA:
+		return "Ed25519"
 	case j.scheme.Algorithm == wire.RSAPSS:
 		return "PSS with " + hash
 	case j.scheme.Algorithm == wire.RSAPKCS1:
@@ -133,6 +167,14 @@ func (j signJob) schemeName() string {
 		return "ECDSA with " + hash + ", r and s side by side"
 	}
 	return "ECDSA with " + hash
+}
+
+// fitting says what was found to fit the key.
+func (j signJob) fitting() string {
+	if j.scheme.Algorithm == wire.EdDSA {
+		return "Ed25519: the file is short enough"
+	}
+	return fmt.Sprintf("%s: the digest of %d bytes fits the key", j.schemeName(), len(j.digest))
 }
 
 // bytes is the signature in the wanted form: RSA the block, ECDSA DER or r‖s.
@@ -217,6 +259,9 @@ func (j signJob) howToVerify(in signInput, signature, publicKey string) []string
 		signature += ".bin"
 	}
 	hash := strings.ToLower(j.hash.String())
+	if j.scheme.Algorithm == wire.EdDSA {
+		return append(lines, fmt.Sprintf("openssl pkeyutl -verify -rawin -pubin -inkey %s -in %s -sigfile %s", quote(publicKey), quote(file), quote(signature)))
+	}
 	if in.Digest != "" {
 		line := fmt.Sprintf("openssl pkeyutl -verify -pubin -inkey %s -in DIGEST -sigfile %s -pkeyopt digest:%s", quote(publicKey), quote(signature), hash)
 		if j.scheme.Algorithm == wire.RSAPSS {

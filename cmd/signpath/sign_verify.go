@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
@@ -69,6 +70,11 @@ func (c *verifyCommand) verify(ctx context.Context, t *terminal) error {
 	public, whose, err := c.key(ctx, t)
 	if err != nil {
 		return err
+	}
+	if _, ok := public.(ed25519.PublicKey); ok {
+		if digest, err = c.forEd25519(whose); err != nil {
+			return err
+		}
 	}
 	good, scheme := verifySignature(public, hash, c.Padding, digest, decodeSignature(signature))
 	if c.JSON {
@@ -164,6 +170,8 @@ func verifySignature(public crypto.PublicKey, hash wire.Hash, padding string, di
 			}
 		}
 		return false, "ECDSA with " + name
+	case ed25519.PublicKey:
+		return keyring.Verify(key, wire.Scheme{Algorithm: wire.EdDSA}, digest, signature) == nil, "Ed25519"
 	}
 	return false, fmt.Sprintf("a key of type %T, which is unknown", public)
 }

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"log/slog"
 	"os"
 	"path/filepath"
 
 	"signpath/internal/service/keys"
 	"signpath/internal/service/keys/hsm"
+	"signpath/internal/service/model"
 )
 
 // workerName is the program that loads a token's PKCS #11 module.
@@ -110,19 +112,15 @@ func findWorker() (string, error) {
 }
 
 // startTokens begins to work with the tokens, and warns of keys that nobody holds.
-func (i *installation) startTokens(logger *slog.Logger) {
+func (i *installation) startTokens(all iter.Seq[*model.Key], logger *slog.Logger) {
 	for _, token := range i.tokens {
 		token.Start()
 	}
 	if i.ring == nil {
 		return
 	}
-	config, err := i.store.Config(context.Background())
-	if err != nil {
-		return // the service tells of it elsewhere
-	}
 	missing := map[string]int{}
-	for _, k := range config.Keys {
+	for k := range all {
 		if !k.Deleted && !i.ring.Has(k.Backend) {
 			missing[k.Backend]++
 		}
@@ -135,7 +133,7 @@ func (i *installation) startTokens(logger *slog.Logger) {
 // deepHealth asks the database and every token. Signatures with keys of other
 // stores are possible while a token is away.
 func (i *installation) deepHealth(ctx context.Context) error {
-	err := i.store.Ping(ctx)
+	err := i.health(ctx)
 	for _, token := range i.tokens {
 		err = errors.Join(err, token.Health())
 	}
