@@ -24,6 +24,7 @@ var (
 	rounds = flag.Int("rounds", 7, "rounds of each comparison; medians are printed")
 	dist   = flag.String("dist", "dist/linux-"+runtime.GOARCH, "what scripts/build made")
 	host   = flag.String("host", "build/host", "the host program")
+	only   = flag.String("only", "", "comma-separated names of the parts to run; all without it")
 	hsm    = flag.String("softhsm", "/usr/lib/softhsm/libsofthsm2.so", "SoftHSM's module")
 )
 
@@ -64,12 +65,13 @@ func run(ctx context.Context) error {
 	if err := b.softHSM(); err != nil {
 		return err
 	}
-	fmt.Printf("%-72s %13s %13s %8s\n", "", "ours", "baseline", "ratio")
-	for _, part := range []func() error{
-		b.oneShot, b.steady, b.serviceCPU, b.startUp, b.requests, b.roundTrips, b.manyPolicies, b.memory,
-	} {
-		if err := part(); err != nil {
-			return err
+	fmt.Printf("%-*s %13s %13s %8s\n", width, "", "ours", "baseline", "ratio")
+	for _, part := range b.parts() {
+		if *only != "" && !slices.Contains(strings.Split(*only, ","), part.name) {
+			continue
+		}
+		if err := part.run(); err != nil {
+			return fmt.Errorf("%s: %w", part.name, err)
 		}
 		if err := ctx.Err(); err != nil {
 			return err
@@ -78,13 +80,29 @@ func run(ctx context.Context) error {
 	return nil
 }
 
+// part is a comparison that can be run alone.
+type part struct {
+	name string
+	run  func() error
+}
+
+func (b *bench) parts() []part {
+	return []part{
+		{"one-shot", b.oneShot}, {"steady", b.steady}, {"cpu", b.serviceCPU}, {"start", b.startUp}, {"requests", b.requests},
+		{"round-trips", b.roundTrips}, {"policies", b.manyPolicies}, {"memory", b.memory},
+	}
+}
+
+// width is that of the column with names.
+const width = 76
+
 func row(what string, ours, baseline float64, unit string) {
-	fmt.Printf("%-72s %9.4g %-3s %9.4g %-3s %8.2f\n", what, ours, unit, baseline, unit, ours/baseline)
+	fmt.Printf("%-*s %9.4g %-3s %9.4g %-3s %8.2f\n", width, what, ours, unit, baseline, unit, ours/baseline)
 }
 
 // figure is a row without a baseline.
 func figure(what string, value float64, unit string) {
-	fmt.Println(strings.TrimRight(fmt.Sprintf("%-72s %9.4g %s", what, value, unit), " "))
+	fmt.Println(strings.TrimRight(fmt.Sprintf("%-*s %9.4g %s", width, what, value, unit), " "))
 }
 
 func median(v []float64) float64 { slices.Sort(v); return v[len(v)/2] }

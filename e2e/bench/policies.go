@@ -40,17 +40,26 @@ func (b *bench) manyPolicies() error {
 	if err := fill(context.Background(), filepath.Join(crowded.dir, "data")); err != nil {
 		return fmt.Errorf("adding policies: %w", err)
 	}
-	if _, err := crowded.start(); err != nil {
+	if err := b.crowdedStart(crowded); err != nil {
 		return err
 	}
 	defer crowded.stop()
+	if err := crowded.listSizes(); err != nil {
+		return err
+	}
 	for _, c := range []struct {
 		what     string
 		settings []string
 	}{
-		{"without slugs", nil},
 		{"with slugs", []string{"SIGNPATH_PROJECT_SLUG=hash-signing", "SIGNPATH_SIGNING_POLICY_SLUG=p256"}},
+		{"without slugs", nil},
+		{"without slugs, list kept on disk", b.keeping()},
 	} {
+		if len(c.settings) > 0 { // the first process keeps the list
+			if _, err := b.signOnce(crowded.env(c.settings...), module(), "CONFIG", "p256"); err != nil {
+				return err
+			}
+		}
 		var many, few []float64
 		for range *rounds {
 			t, err := b.signOnce(crowded.env(c.settings...), module(), "CONFIG", "p256")
@@ -63,7 +72,48 @@ func (b *bench) manyPolicies() error {
 			}
 			few = append(few, t)
 		}
-		row(fmt.Sprintf("one pkcs11-tool --sign, %d policies, %s : 2 policies", manyProjects*manyPolicies, c.what), median(many), median(few), "ms")
+		row(fmt.Sprintf("one key used among %d policies, %s : 2 policies", manyProjects*manyPolicies, c.what), median(many), median(few), "ms")
+	}
+	steps := []string{"after one signature"}
+	return b.addedMemory(fmt.Sprintf(", %d policies", manyProjects*manyPolicies), "2 policies", steps,
+		side{crowded.env(), module()}, side{b.service.env(), module()})
+}
+
+// crowdedStart compares starting a service with many policies and with two. It
+// leaves both running.
+func (b *bench) crowdedStart(crowded *service) error {
+	var many, few []float64
+	for range *rounds {
+		for _, s := range []struct {
+			service *service
+			to      *[]float64
+		}{{crowded, &many}, {b.service, &few}} {
+			s.service.stop()
+			took, err := s.service.start()
+			if err != nil {
+				return err
+			}
+			*s.to = append(*s.to, float64(took.Microseconds())/1000)
+		}
+	}
+	row(fmt.Sprintf("start of the service with %d policies : 2 policies", manyProjects*manyPolicies), median(many), median(few), "ms")
+	return nil
+}
+
+// listSizes prints how long the list of all policies is in its forms.
+func (s *service) listSizes() error {
+	c, err := s.client()
+	if err != nil {
+		return err
+	}
+	for _, form := range []struct{ what, prefer, encoding string }{
+		{"documented form", "", "identity"}, {"compact form", wire.PreferCompact, "identity"}, {"compact form, gzip", wire.PreferCompact, "gzip"},
+	} {
+		n, err := s.listSize(c, form.prefer, form.encoding)
+		if err != nil {
+			return err
+		}
+		figure(fmt.Sprintf("list of %d policies, %s", manyProjects*manyPolicies, form.what), float64(n)/1e6, "MB")
 	}
 	return nil
 }

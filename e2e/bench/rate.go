@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -51,7 +52,8 @@ func (b *bench) steady() error {
 }
 
 // serviceCPU is the service's CPU time per signature under 32 keep-alive
-// clients, every intent and outcome durable, against the bare key operation.
+// clients, every intent and outcome durable, against the bare key operation of Go
+// and of the system's OpenSSL.
 func (b *bench) serviceCPU() error {
 	c, err := b.service.client()
 	if err != nil {
@@ -63,9 +65,14 @@ func (b *bench) serviceCPU() error {
 		if err != nil {
 			return err
 		}
-		var ours, theirs []float64
+		var ours, theirs, openSSL []float64
 		for range *rounds {
 			theirs = append(theirs, cpuOf(raw, n/4))
+			t, err := openSSLOperation(kind)
+			if err != nil {
+				return err
+			}
+			openSSL = append(openSSL, t)
 			before, err := processCPU(b.service.process.Process.Pid)
 			if err != nil {
 				return err
@@ -80,6 +87,7 @@ func (b *bench) serviceCPU() error {
 			ours = append(ours, float64((after-before).Microseconds())/float64(n))
 		}
 		row("service CPU per signature, "+kind+", 32 clients : Go's key operation", median(ours), median(theirs), "us")
+		row("service CPU per signature, "+kind+", 32 clients : OpenSSL's key operation", median(ours), median(openSSL), "us")
 	}
 	return nil
 }
@@ -112,6 +120,26 @@ func rawOperation(kind string) (func(), error) {
 	}
 	k, err := rsa.GenerateKey(rand.Reader, 3072)
 	return func() { _, _ = rsa.SignPKCS1v15(nil, k, crypto.SHA256, sum[:]) }, err
+}
+
+// openSSLOperation is the CPU time of one signature by the system's OpenSSL in
+// microseconds, as `openssl speed` counts it.
+func openSSLOperation(kind string) (float64, error) {
+	name := map[string]string{"rsa3072": "rsa3072", "p256": "ecdsap256"}[kind]
+	out, err := exec.Command("openssl", "speed", "-mr", "-seconds", "1", name).Output()
+	if err != nil {
+		return 0, fmt.Errorf("openssl speed: %w", err)
+	}
+	for l := range strings.Lines(string(out)) { // +F2:index:bits:signatures per second:verifications per second
+		if f := strings.Split(strings.TrimSpace(l), ":"); len(f) == 5 && (f[0] == "+F2" || f[0] == "+F4") {
+			v, err := strconv.ParseFloat(f[3], 64)
+			if v < 1 { // OpenSSL 1.1: seconds per signature
+				v = 1 / v
+			}
+			return 1e6 / v, err
+		}
+	}
+	return 0, fmt.Errorf("openssl speed said %q", out)
 }
 
 // cpuOf is the CPU time of this process per call, in microseconds.

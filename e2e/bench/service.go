@@ -80,7 +80,8 @@ func (s *service) stop() {
 
 // env is the environment of a provider's host that uses this service.
 func (s *service) env(more ...string) []string {
-	env := []string{"PATH=" + os.Getenv("PATH"), "SIGNPATH_LOG_FILE_DIRECTORY=" + s.dir + "-logs"}
+	// A service that is away ends the run soon, not after ten minutes of retries.
+	env := []string{"PATH=" + os.Getenv("PATH"), "SIGNPATH_LOG_FILE_DIRECTORY=" + s.dir + "-logs", "SIGNPATH_SERVICE_UNAVAILABLE_TIMEOUT_IN_SECONDS=20"}
 	for k, v := range s.vars {
 		env = append(env, k+"="+v)
 	}
@@ -121,4 +122,27 @@ func (s *service) sign(c *http.Client, kind string) error {
 		err = fmt.Errorf("status %d: %s", resp.StatusCode, answer)
 	}
 	return err
+}
+
+// listSize is the length in bytes of the list of all policies, as it travels.
+func (s *service) listSize(c *http.Client, prefer, encoding string) (int64, error) {
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, s.vars["SIGNPATH_API_URL"]+"/v1/"+s.vars["SIGNPATH_ORGANIZATION_ID"]+"/Cryptoki/MySigningPolicies", nil)
+	if err != nil {
+		return 0, err
+	}
+	req.Header.Set("Authorization", "Bearer "+s.vars["SIGNPATH_API_TOKEN"])
+	req.Header.Set("Accept-Encoding", encoding)
+	if prefer != "" {
+		req.Header.Set("Prefer", prefer)
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	n, err := io.Copy(io.Discard, resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("the list: status %d", resp.StatusCode)
+	}
+	return n, err
 }

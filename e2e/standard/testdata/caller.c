@@ -1,0 +1,70 @@
+/* Calls any function of a PKCS #11 module with any arguments, as the tests beside it say on standard input: one command
+ * a line, one answer a line. It knows nothing of the standard: what is passed, and what must come back, stands in Go.
+ *
+ *   load PATH            opens a module                         "ok", or "error TEXT"
+ *   sym NAME             the address of an exported function    "0" when there is none
+ *   mem N                N bytes of memory that end at a page that nobody may touch: the module's first byte too far ends
+ *                        this process                           the address
+ *   write ADDRESS HEX    read ADDRESS N                         "ok"; the bytes
+ *   call ADDRESS A0…     calls a function, up to nine numbers   its return value
+ *   fork                 the child goes on reading commands     "child"
+ *   exit                 ends the child; the parent goes on     "parent STATUS", by the parent
+ * Numbers are hexadecimal. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+typedef unsigned long W;
+
+static void *guarded(size_t n) {
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), all = (n + page - 1) / page * page;
+	char *p = mmap(0, all + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED || mprotect(p + all, page, PROT_NONE)) { puts("error no memory"); exit(2); }
+	memset(p, 0xA5, all);
+	return p + all - n;
+}
+
+int main(void) {
+	static char line[1 << 20];
+	void *module = 0;
+	setvbuf(stdout, 0, _IOLBF, 0);
+	/* Not stdio for reading: a child must find what its parent has not read yet. */
+	for (;;) {
+		size_t n = 0;
+		while (n < sizeof line - 1 && read(0, line + n, 1) == 1 && line[n] != '\n') n++;
+		if (!n) return 0;
+		line[n] = 0;
+		char *word = strtok(line, " "), *arg = strtok(0, " ");
+		if (!strcmp(word, "load")) {
+			module = dlopen(arg, RTLD_NOW | RTLD_LOCAL);
+			if (module) puts("ok"); else printf("error %s\n", dlerror());
+		} else if (!strcmp(word, "sym")) printf("%lx\n", (W)dlsym(module, arg));
+		else if (!strcmp(word, "mem")) printf("%lx\n", (W)guarded(strtoul(arg, 0, 16)));
+		else if (!strcmp(word, "write")) {
+			unsigned char *to = (void *)strtoul(arg, 0, 16);
+			for (char *hex = strtok(0, " "); hex && hex[0] && hex[1]; hex += 2) { char two[3] = { hex[0], hex[1], 0 }; *to++ = (unsigned char)strtoul(two, 0, 16); }
+			puts("ok");
+		} else if (!strcmp(word, "read")) {
+			const unsigned char *from = (void *)strtoul(arg, 0, 16);
+			for (W len = strtoul(strtok(0, " "), 0, 16); len; len--) printf("%02x", *from++);
+			putchar('\n');
+		} else if (!strcmp(word, "call")) {
+			W a[9] = { 0 };
+			W (*f)(W, W, W, W, W, W, W, W, W) = (void *)strtoul(arg, 0, 16);
+			for (int i = 0; i < 9 && (arg = strtok(0, " ")); i++) a[i] = strtoul(arg, 0, 16);
+			printf("%lx\n", f(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8]));
+		} else if (!strcmp(word, "fork")) {
+			int status = 0;
+			pid_t p = fork();
+			if (p == 0) { puts("child"); continue; }
+			waitpid(p, &status, 0);
+			printf("parent %x\n", status);
+		} else if (!strcmp(word, "exit")) { fflush(stdout); _exit(0); }
+		else { printf("error no such command: %s\n", word); return 2; }
+	}
+}
