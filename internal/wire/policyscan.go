@@ -91,6 +91,12 @@ var entryMembers = [...]string{
 	"rsaParameters", "ecParameters", "publicKeyBytes", "certificateBytes", "certificateChain", "certificateChainRefs",
 }
 
+// textMember is a member of an inner object and where its text goes.
+type textMember struct {
+	name string
+	to   *[]byte
+}
+
 // entry reads one element of signingPolicies.
 func (s *policyScan) entry() bool {
 	begin := s.i
@@ -109,6 +115,22 @@ func (s *policyScan) entry() bool {
 		}
 		plain = false
 		return s.skip(3)
+	}
+	// texts reads an object whose members are texts.
+	texts := func(members ...textMember) bool {
+		if s.peek() != '{' {
+			plain = false
+			return s.skip(3)
+		}
+		return s.object(true, func(name string) bool {
+			for _, m := range members {
+				if name == m.name {
+					return take(m.to)
+				}
+				plain = plain && !strings.EqualFold(name, m.name)
+			}
+			return s.skip(4)
+		})
 	}
 	if s.peek() != '{' {
 		plain = false
@@ -146,37 +168,11 @@ func (s *policyScan) entry() bool {
 			p.bits = n
 			return true
 		case "rsaParameters":
-			if s.peek() != '{' {
-				plain = false
-				return s.skip(3)
-			}
 			p.rsa = &rsaText{}
-			return s.object(true, func(name string) bool {
-				switch name {
-				case "publicExponent":
-					return take(&p.rsa.exponent)
-				case "modulus":
-					return take(&p.rsa.modulus)
-				}
-				plain = plain && !strings.EqualFold(name, "publicExponent") && !strings.EqualFold(name, "modulus")
-				return s.skip(4)
-			})
+			return texts(textMember{"publicExponent", &p.rsa.exponent}, textMember{"modulus", &p.rsa.modulus})
 		case "ecParameters":
-			if s.peek() != '{' {
-				plain = false
-				return s.skip(3)
-			}
 			p.ec = &ecText{}
-			return s.object(true, func(name string) bool {
-				switch name {
-				case "curveOid":
-					return take(&p.ec.curveOID)
-				case "point":
-					return take(&p.ec.point)
-				}
-				plain = plain && !strings.EqualFold(name, "curveOid") && !strings.EqualFold(name, "point")
-				return s.skip(4)
-			})
+			return texts(textMember{"curveOid", &p.ec.curveOID}, textMember{"point", &p.ec.point})
 		case "certificateChain":
 			if s.peek() != '[' {
 				plain = false

@@ -28,8 +28,8 @@ func TestSearchBesideEd25519(t *testing.T) {
 	if n := len(mixed.find(s)); n < 14 {
 		t.Errorf("everything: %d objects", n)
 	}
-	if n := mixed.log.count("WARNING", "Ed25519 keys are left out"); n != 1 {
-		t.Errorf("told %d times: %s", n, mixed.log.all())
+	if n := mixed.log.Count("WARNING", "Ed25519 keys are left out"); n != 1 {
+		t.Errorf("told %d times: %s", n, mixed.log.Text())
 	}
 	alone := newFixture(t, ed).start()
 	if found := alone.find(alone.loggedIn(), class(CKO_PRIVATE_KEY)); len(found) != 1 {

@@ -116,9 +116,7 @@ func FuzzMechanism(f *testing.F) {
 			}
 			module.Sign(s, data, big1K) // ends what is active
 		}
-		module.log.mu.Lock()
-		module.log.lines = nil
-		module.log.mu.Unlock()
+		module.log.Reset()
 	})
 }
 

@@ -23,6 +23,7 @@ import (
 	"signpath/internal/provider/settings"
 	"signpath/internal/secret"
 	"signpath/internal/testkit/testkeys"
+	"signpath/internal/testkit/testlog"
 	"signpath/internal/wire"
 )
 
@@ -152,38 +153,11 @@ func (r *testRing) count() int {
 	return len(r.lookups)
 }
 
-// testLog keeps all lines.
-type testLog struct {
-	mu    sync.Mutex
-	lines []string
-}
-
-func (l *testLog) add(level, msg string, args []any) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.lines = append(l.lines, level+" "+msg+" "+fmt.Sprintln(args...))
-}
-func (l *testLog) Debug(msg string, args ...any)    { l.add("DEBUG", msg, args) }
-func (l *testLog) Info(msg string, args ...any)     { l.add("INFO", msg, args) }
-func (l *testLog) Warning(msg string, args ...any)  { l.add("WARNING", msg, args) }
-func (l *testLog) Error(msg string, args ...any)    { l.add("ERROR", msg, args) }
-func (l *testLog) Call(f, text string, args ...any) { l.add("DEBUG", f+" "+text, args) }
-func (l *testLog) AddSecret(secret.Secret)          {}
-func (l *testLog) all() string                      { l.mu.Lock(); defer l.mu.Unlock(); return strings.Join(l.lines, "") }
-func (l *testLog) count(level, part string) (n int) {
-	for line := range strings.Lines(l.all()) {
-		if strings.HasPrefix(line, level) && strings.Contains(line, part) {
-			n++
-		}
-	}
-	return n
-}
-
 // fixture is an initialised module.
 type fixture struct {
 	*Module
 	tb       testing.TB
-	log      *testLog
+	log      *testlog.Log
 	ring     *testRing // of every user, unless rings says otherwise
 	opened   []settings.Settings
 	settings settings.Settings
@@ -214,7 +188,7 @@ func newFixture(tb testing.TB, keys ...Key) *fixture {
 	if keys == nil {
 		keys = standardKeys(tb)
 	}
-	f := &fixture{tb: tb, log: &testLog{}, ring: &testRing{listing: &Listing{Keys: keys}}}
+	f := &fixture{tb: tb, log: &testlog.Log{}, ring: &testRing{listing: &Listing{Keys: keys}}}
 	f.settings.APIURL, _ = url.Parse("https://app.signpath.io/Api")
 	f.settings.OrganizationID = testOrganization
 	f.settings.APIToken = secret.New(testToken)

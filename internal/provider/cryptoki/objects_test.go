@@ -132,7 +132,7 @@ func TestSearchBeforeLoginWithoutService(t *testing.T) {
 		t.Errorf("found %v", got)
 	}
 	f.find(s, ulongAttribute(CKA_CLASS, CKO_CERTIFICATE))
-	if n := f.log.count("WARNING", "before login"); n != 1 {
+	if n := f.log.Count("WARNING", "before login"); n != 1 {
 		t.Errorf("%d warnings", n)
 	}
 	before := f.ring.count()
@@ -356,8 +356,8 @@ func TestOddListings(t *testing.T) {
 	if got := f.objects(s); !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
-	if n := f.log.count("WARNING", "left out"); n != 4 {
-		t.Errorf("%d warnings:\n%s", n, f.log.all())
+	if n := f.log.Count("WARNING", "left out"); n != 4 {
+		t.Errorf("%d warnings:\n%s", n, f.log.Text())
 	}
 }
 

@@ -111,7 +111,7 @@ func TestReadWriteSessions(t *testing.T) {
 		_, rv = f.OpenSession(1, CKF_SERIAL_SESSION|CKF_RW_SESSION)
 		f.want("read/write", rv, CKR_TOKEN_WRITE_PROTECTED)
 	}
-	if n := f.log.count("WARNING", "SIGNPATH_CRYPTOKI_DO_NOT_FAIL_ON_READ_WRITE_SESSIONS"); n != 1 {
+	if n := f.log.Count("WARNING", "SIGNPATH_CRYPTOKI_DO_NOT_FAIL_ON_READ_WRITE_SESSIONS"); n != 1 {
 		t.Errorf("%d warnings that name the setting", n)
 	}
 	s := f.open()
@@ -225,10 +225,10 @@ func TestLoginAnswers(t *testing.T) {
 			f.start()
 			s := f.open()
 			f.want("C_Login", f.Login(s, c.userType, []byte(c.pin), c.null), c.want)
-			if c.log != "" && f.log.count("ERROR", c.log) == 0 {
-				t.Errorf("no error line with %q:\n%s", c.log, f.log.all())
+			if c.log != "" && f.log.Count("ERROR", c.log) == 0 {
+				t.Errorf("no error line with %q:\n%s", c.log, f.log.Text())
 			}
-			if all := f.log.all(); strings.Contains(all, testToken) || len(c.pin) > 36 && strings.Contains(all, c.pin) {
+			if all := f.log.Text(); strings.Contains(all, testToken) || len(c.pin) > 36 && strings.Contains(all, c.pin) {
 				t.Errorf("the log holds the PIN:\n%s", all)
 			}
 			info, _ := f.SessionInfo(s)
@@ -358,11 +358,11 @@ func TestFirstLine(t *testing.T) {
 	f := newFixture(t)
 	f.settings.Warnings = []string{"SIGNPATH_X is unknown"}
 	f.start()
-	first, _, _ := strings.Cut(f.log.all(), "\n")
+	first, _, _ := strings.Cut(f.log.Text(), "\n")
 	if !strings.HasPrefix(first, "INFO") || !strings.Contains(first, "https://app.signpath.io/Api") || !strings.Contains(first, "1.2.3") {
 		t.Errorf("%q", first)
 	}
-	if f.log.count("WARNING", "SIGNPATH_X") != 1 {
+	if f.log.Count("WARNING", "SIGNPATH_X") != 1 {
 		t.Error("a warning of the configuration is lost")
 	}
 	if f.ring.count() != 0 || len(f.opened) != 0 {
@@ -374,7 +374,7 @@ func TestFirstLine(t *testing.T) {
 // tries, and the address that is shown is none that is not asked.
 func TestBrokenConfigurationIsToldOnce(t *testing.T) {
 	address := func(f *fixture) string {
-		first, _, _ := strings.Cut(f.log.all(), "\n")
+		first, _, _ := strings.Cut(f.log.Text(), "\n")
 		return first
 	}
 	for name, tt := range map[string]struct {
@@ -400,11 +400,11 @@ func TestBrokenConfigurationIsToldOnce(t *testing.T) {
 		for _, pin := range []string{"CONFIG", testPIN, "CONFIG"} {
 			f.want("C_Login", f.Login(s, CKU_USER, []byte(pin), false), CKR_GENERAL_ERROR)
 		}
-		if n := f.log.count("ERROR", f.loadErr.Error()); n != 1 {
-			t.Errorf("%s: the cause stands in %d lines:\n%s", name, n, f.log.all())
+		if n := f.log.Count("ERROR", f.loadErr.Error()); n != 1 {
+			t.Errorf("%s: the cause stands in %d lines:\n%s", name, n, f.log.Text())
 		}
-		if n := f.log.count("ERROR", "C_Login failed"); n != 3 {
-			t.Errorf("%s: %d failures:\n%s", name, n, f.log.all())
+		if n := f.log.Count("ERROR", "C_Login failed"); n != 3 {
+			t.Errorf("%s: %d failures:\n%s", name, n, f.log.Text())
 		}
 	}
 }
@@ -422,8 +422,8 @@ func TestLoginLineNamesKeys(t *testing.T) {
 		f := newFixture(t, keys...)
 		f.ring.listing.Keys = keys
 		f.start().loggedIn()
-		if f.log.count("INFO", strings.TrimSuffix(want, "\n")) != 1 || !strings.Contains(f.log.all(), want) {
-			t.Errorf("no %q in:\n%s", want, f.log.all())
+		if f.log.Count("INFO", strings.TrimSuffix(want, "\n")) != 1 || !strings.Contains(f.log.Text(), want) {
+			t.Errorf("no %q in:\n%s", want, f.log.Text())
 		}
 	}
 }

@@ -245,7 +245,7 @@ func TestSignRefusals(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			lines := len(f.log.all())
+			lines := len(f.log.Text())
 			f.want("C_SignInit", f.SignInit(s, Mechanism{Type: c.mech, Parameter: c.param, ParameterNull: c.param == nil}, c.key), c.init)
 			if c.init == CKR_OK {
 				_, _, rv := f.Sign(s, c.data, big1K)
@@ -261,8 +261,8 @@ func TestSignRefusals(t *testing.T) {
 					f.want("C_SignFinal", rv, final)
 				}
 			}
-			if !bytes.Contains([]byte(f.log.all()[lines:]), []byte(c.log)) {
-				t.Errorf("no %q in:\n%s", c.log, f.log.all()[lines:])
+			if !bytes.Contains([]byte(f.log.Text()[lines:]), []byte(c.log)) {
+				t.Errorf("no %q in:\n%s", c.log, f.log.Text()[lines:])
 			}
 			_, _, rv := f.Sign(s, nil, big1K)
 			f.want("the operation is over", rv, CKR_OPERATION_NOT_INITIALIZED)
@@ -292,7 +292,7 @@ func TestAnsweredByTheShim(t *testing.T) {
 		}
 	}
 	f.want("C_DigestInit", f.Answered("C_DigestInit", s, CKR_FUNCTION_NOT_SUPPORTED), CKR_FUNCTION_NOT_SUPPORTED)
-	if f.log.count("DEBUG", "C_DigestInit returns CKR_FUNCTION_NOT_SUPPORTED") == 0 {
+	if f.log.Count("DEBUG", "C_DigestInit returns CKR_FUNCTION_NOT_SUPPORTED") == 0 {
 		t.Error("the log does not tell of a function that is not supported")
 	}
 	f.want("C_Finalize", f.Finalize(), CKR_OK)
@@ -392,8 +392,8 @@ func TestSignFailures(t *testing.T) {
 			f.want("C_SignInit", f.SignInit(s, Mechanism{Type: CKM_SHA256_RSA_PKCS}, f.key(s, CKO_PRIVATE_KEY, "p/s")), CKR_OK)
 			_, _, rv := f.Sign(s, message, big1K)
 			f.want("C_Sign", rv, c.want)
-			if f.log.count("ERROR", c.want.String()) != 1 || c.err != nil && f.log.count("ERROR", "trace-7") != 1 {
-				t.Errorf("log:\n%s", f.log.all())
+			if f.log.Count("ERROR", c.want.String()) != 1 || c.err != nil && f.log.Count("ERROR", "trace-7") != 1 {
+				t.Errorf("log:\n%s", f.log.Text())
 			}
 		})
 	}
@@ -440,8 +440,8 @@ func TestCanceledSign(t *testing.T) {
 			case <-time.After(2 * time.Second):
 				t.Fatal("C_Sign goes on")
 			}
-			if f.log.count("ERROR", "") != 0 {
-				t.Errorf("a call that the host ended is logged as an error:\n%s", f.log.all())
+			if f.log.Count("ERROR", "") != 0 {
+				t.Errorf("a call that the host ended is logged as an error:\n%s", f.log.Text())
 			}
 		})
 	}
@@ -461,32 +461,32 @@ func TestWarningAboutUnnamedKey(t *testing.T) {
 	all := f.find(s, ulongAttribute(CKA_CLASS, CKO_PRIVATE_KEY))
 	sign(f, s, all[0])
 	sign(f, s, all[0])
-	if n := f.log.count("WARNING", line); n != 1 {
+	if n := f.log.Count("WARNING", line); n != 1 {
 		t.Errorf("%d warnings", n)
 	}
 	f.find(s, Attribute{Type: CKA_LABEL, Value: []byte("a/b")})
 	sign(f, s, all[1])
-	if n := f.log.count("WARNING", line); n != 1 {
+	if n := f.log.Count("WARNING", line); n != 1 {
 		t.Errorf("%d warnings after a key was named", n)
 	}
 	f = newFixture(t, testKey(t, "a/a", "p256"), testKey(t, "a/b", "rsa3072")).start()
 	s = f.loggedIn()
 	all = f.find(s, ulongAttribute(CKA_CLASS, CKO_PRIVATE_KEY))
 	f.want("C_SignInit", f.SignInit(s, Mechanism{Type: CKM_SHA256_RSA_PKCS}, all[0]), CKR_KEY_TYPE_INCONSISTENT)
-	if n := f.log.count("WARNING", line); n != 1 {
+	if n := f.log.Count("WARNING", line); n != 1 {
 		t.Errorf("%d warnings when the wrong key has the wrong type as well", n)
 	}
 	if _, rv := f.AttributeValues(s, all[1], []uint64{CKA_ID}); rv != CKR_OK { // libp11 chooses this way
 		t.Fatal(rv)
 	}
 	sign(f, s, all[1])
-	if n := f.log.count("WARNING", line); n != 1 {
+	if n := f.log.Count("WARNING", line); n != 1 {
 		t.Errorf("%d warnings after the tool read the key's name", n)
 	}
 	f = newFixture(t, testKey(t, "a/a", "rsa2048")).start()
 	s = f.loggedIn()
 	sign(f, s, f.find(s, ulongAttribute(CKA_CLASS, CKO_PRIVATE_KEY))[0])
-	if f.log.count("WARNING", line) != 0 {
+	if f.log.Count("WARNING", line) != 0 {
 		t.Error("a warning with one key")
 	}
 }
@@ -574,7 +574,7 @@ func TestVerifyWithAPrivateKey(t *testing.T) {
 	f := newFixture(t).start()
 	s := f.loggedIn()
 	f.want("C_VerifyInit", f.VerifyInit(s, Mechanism{Type: CKM_RSA_PKCS}, f.key(s, CKO_PRIVATE_KEY, "hash-signing/rsa")), CKR_KEY_TYPE_INCONSISTENT)
-	if f.log.count("ERROR", "C_VerifyInit failed: this is not a public key") != 1 {
-		t.Error(f.log.all())
+	if f.log.Count("ERROR", "C_VerifyInit failed: this is not a public key") != 1 {
+		t.Error(f.log.Text())
 	}
 }

@@ -213,8 +213,8 @@ func TestKeptListOnABadDisk(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 		s.counts(t, what, 1, 1)
-		if s.log.count("is not used") != 1 {
-			t.Errorf("%s: the log does not tell:\n%s", what, strings.Join(s.log.lines, "\n"))
+		if s.log.Count("", "is not used") != 1 {
+			t.Errorf("%s: the log does not tell:\n%s", what, s.log.Text())
 		}
 	}
 }

@@ -60,9 +60,9 @@ func TestSnapshot(t *testing.T) {
 	if snap.ByName("P/RSA") != nil || snap.ByName("") != nil {
 		t.Error("names are matched loosely")
 	}
-	for part, want := range map[string]int{"warning a signing policy with broken data": 3, "longer than 99 bytes": 1, "same name": 1, "Mldsa": 0} {
-		if n := s.log.count(part); n != want {
-			t.Errorf("%q logged %d times, want %d\n%s", part, n, want, strings.Join(s.log.lines, "\n"))
+	for part, want := range map[string]int{"WARNING a signing policy with broken data": 3, "longer than 99 bytes": 1, "same name": 1, "Mldsa": 0} {
+		if n := s.log.Count("", part); n != want {
+			t.Errorf("%q logged %d times, want %d\n%s", part, n, want, s.log.Text())
 		}
 	}
 	if again := keysOf(t, r); again != snap || s.lists != 1 {
@@ -279,8 +279,8 @@ func TestMetadata(t *testing.T) {
 					t.Errorf("sent %q", s.metadata[i])
 				}
 			}
-			if calls > 1 || s.log.count("without metadata") != tc.log {
-				t.Errorf("%d calls, %d warnings", calls, s.log.count("without metadata"))
+			if calls > 1 || s.log.Count("", "without metadata") != tc.log {
+				t.Errorf("%d calls, %d warnings", calls, s.log.Count("", "without metadata"))
 			}
 		})
 	}

@@ -12,7 +12,6 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
-	"fmt"
 	"io"
 	"math/big"
 	"net/http"
@@ -29,6 +28,7 @@ import (
 	"signpath/internal/provider/settings"
 	"signpath/internal/secret"
 	"signpath/internal/testkit/testkeys"
+	"signpath/internal/testkit/testlog"
 	"signpath/internal/wire"
 )
 
@@ -36,31 +36,6 @@ const (
 	testOrg   = "11111111-2222-3333-4444-555555555555"
 	testToken = "abcdEFGH+/ijklMNOP0123456789qrstUVWX/+zz=="
 )
-
-// memo is a Logger that keeps every line.
-type memo struct {
-	mu    sync.Mutex
-	lines []string
-}
-
-func (m *memo) add(level, msg string, args []any) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.lines = append(m.lines, level+" "+msg+" "+fmt.Sprint(args...))
-}
-func (m *memo) Debug(msg string, args ...any)   { m.add("debug", msg, args) }
-func (m *memo) Info(msg string, args ...any)    { m.add("info", msg, args) }
-func (m *memo) Warning(msg string, args ...any) { m.add("warning", msg, args) }
-func (m *memo) count(part string) (n int) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, l := range m.lines {
-		if strings.Contains(l, part) {
-			n++
-		}
-	}
-	return n
-}
 
 // service signs with real keys and can be told to misbehave.
 type service struct {
@@ -78,12 +53,12 @@ type service struct {
 	metadata []string
 
 	settings settings.Settings
-	log      *memo
+	log      *testlog.Log
 }
 
 func newService(t *testing.T) *service {
 	t.Helper()
-	s := &service{keys: map[string]crypto.Signer{}, log: &memo{}}
+	s := &service{keys: map[string]crypto.Signer{}, log: &testlog.Log{}}
 	srv := httptest.NewTLSServer(s)
 	t.Cleanup(srv.Close)
 	u, err := url.Parse(srv.URL + "/Api")

@@ -110,8 +110,8 @@ func TestClientCertificateFromFiles(t *testing.T) {
 			if _, err := s.client().Policies(context.Background(), Filter{}, Attempt{}); err != nil || *seen != "build-7" {
 				t.Errorf("%s, %x: %q %v", name, version, *seen, err)
 			}
-			if n := s.log.count("warning"); n != 0 {
-				t.Errorf("%s: %s", name, s.log.text())
+			if n := s.log.Count("WARNING", ""); n != 0 {
+				t.Errorf("%s: %s", name, s.log.Text())
 			}
 			found, err := ClientCertificate(s.settings)
 			if err != nil || len(found) != 2 || found[0].Subject.CommonName != "build-7" {
@@ -153,8 +153,8 @@ func TestClientCertificateFromFiles(t *testing.T) {
 			want = append(want, "may read the private key")
 		}
 		for _, part := range want {
-			if !strings.Contains(s.log.text(), part) {
-				t.Errorf("no %q in %s", part, s.log.text())
+			if !strings.Contains(s.log.Text(), part) {
+				t.Errorf("no %q in %s", part, s.log.Text())
 			}
 		}
 	})

@@ -12,6 +12,7 @@ import (
 
 	"signpath/internal/provider/settings"
 	"signpath/internal/secret"
+	"signpath/internal/testkit/testlog"
 	"signpath/internal/wire"
 )
 
@@ -28,7 +29,7 @@ func FuzzHostileAnswer(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		log, clock := &memo{}, newClock()
+		log, clock := &testlog.Log{}, newClock()
 		c, err := New(settings.Settings{
 			OrganizationID: testOrg, APIToken: secret.New(testToken), APIURL: &url.URL{Scheme: "http", Host: "127.0.0.1:1"},
 			Timeouts: settings.Timeouts{Request: 5 * time.Second, FirstRetryDelay: time.Second, RetryCount: 1},
@@ -61,7 +62,7 @@ func FuzzHostileAnswer(f *testing.F) {
 				t.Errorf("unfit to be shown: %q", s)
 			}
 		}
-		if strings.Contains(log.text(), testToken) {
+		if strings.Contains(log.Text(), testToken) {
 			t.Error("the token is in the log")
 		}
 	})

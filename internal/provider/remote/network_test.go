@@ -83,8 +83,8 @@ func TestFaultsThatPass(t *testing.T) {
 			if _, err := s.client().Policies(context.Background(), Filter{}, Attempt{}); err != nil {
 				t.Fatal(err)
 			}
-			if p.Requests() != 3 || len(s.clock.delays) != 2 || s.log.count("warning") != 2 {
-				t.Errorf("%d requests, delays %v\n%s", p.Requests(), s.clock.delays, s.log.text())
+			if p.Requests() != 3 || len(s.clock.delays) != 2 || s.log.Count("WARNING", "") != 2 {
+				t.Errorf("%d requests, delays %v\n%s", p.Requests(), s.clock.delays, s.log.Text())
 			}
 		})
 	}
@@ -102,7 +102,7 @@ func TestFaultsThatPass(t *testing.T) {
 				t.Fatal(err)
 			}
 			if p.Connections() != 3 || len(s.clock.delays) != 2 {
-				t.Errorf("%d connections, delays %v\n%s", p.Connections(), s.clock.delays, s.log.text())
+				t.Errorf("%d connections, delays %v\n%s", p.Connections(), s.clock.delays, s.log.Text())
 			}
 		})
 	}
@@ -353,7 +353,7 @@ func TestProxy(t *testing.T) {
 			if e.Class != tc.class || e.Status != tc.code || (len(s.clock.delays) == 1) != tc.retry || !strings.Contains(e.Hint, "proxy") {
 				t.Errorf("%v, status %d, %d retries: %v", e.Class, e.Status, len(s.clock.delays), err)
 			}
-			if text := err.Error() + s.log.text(); strings.Contains(text, "password") && !strings.Contains(text, "with user and password in its URL") || strings.Contains(text, "proxy-password") || strings.Contains(text, "wrong-password") {
+			if text := err.Error() + s.log.Text(); strings.Contains(text, "password") && !strings.Contains(text, "with user and password in its URL") || strings.Contains(text, "proxy-password") || strings.Contains(text, "wrong-password") {
 				t.Errorf("the password shows: %s", text)
 			}
 		})
@@ -409,7 +409,7 @@ func TestConnections(t *testing.T) {
 			}
 		}
 		if len(s.clock.delays) != 0 || p.Connections() != 2 {
-			t.Errorf("%v, %d connections\n%s", s.clock.delays, p.Connections(), s.log.text())
+			t.Errorf("%v, %d connections\n%s", s.clock.delays, p.Connections(), s.log.Text())
 		}
 	})
 	t.Run("time-outs leave none behind", func(t *testing.T) {

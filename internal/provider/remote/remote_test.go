@@ -22,6 +22,7 @@ import (
 
 	"signpath/internal/provider/settings"
 	"signpath/internal/secret"
+	"signpath/internal/testkit/testlog"
 	"signpath/internal/wire"
 )
 
@@ -29,36 +30,6 @@ const (
 	testOrg   = "11111111-2222-3333-4444-555555555555"
 	testToken = "abcdEFGH+/ijklMNOP0123456789qrstUVWX/+zz=="
 )
-
-// memo is a Logger that keeps every line.
-type memo struct {
-	mu    sync.Mutex
-	lines []string
-}
-
-func (m *memo) add(level, msg string, args []any) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.lines = append(m.lines, level+" "+msg+" "+fmt.Sprint(args...))
-}
-func (m *memo) Debug(msg string, args ...any)   { m.add("debug", msg, args) }
-func (m *memo) Info(msg string, args ...any)    { m.add("info", msg, args) }
-func (m *memo) Warning(msg string, args ...any) { m.add("warning", msg, args) }
-func (m *memo) text() string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return strings.Join(m.lines, "\n")
-}
-func (m *memo) count(level string) (n int) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, l := range m.lines {
-		if strings.HasPrefix(l, level+" ") {
-			n++
-		}
-	}
-	return n
-}
 
 // clock is a fake that Sleep moves on.
 type clock struct {
@@ -84,7 +55,7 @@ func (c *clock) Sleep(ctx context.Context, d time.Duration) error {
 type setup struct {
 	t        *testing.T
 	settings settings.Settings
-	log      *memo
+	log      *testlog.Log
 	clock    *clock // nil: the real one
 }
 
@@ -95,7 +66,7 @@ func against(t *testing.T, address string, ca []byte) *setup {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &setup{t: t, log: &memo{}, clock: newClock(), settings: settings.Settings{
+	s := &setup{t: t, log: &testlog.Log{}, clock: newClock(), settings: settings.Settings{
 		OrganizationID: testOrg, APIToken: secret.New(testToken), APIURL: u,
 		Timeouts: settings.Timeouts{Request: 5 * time.Second, Total: 600 * time.Second, FirstRetryDelay: 1160 * time.Millisecond, RetryCount: -1},
 	}}
@@ -246,8 +217,8 @@ func TestStatusTable(t *testing.T) {
 			if e.Class != want.class || e.Status != status || n != attempts || !strings.Contains(e.Hint, want.hint) {
 				t.Errorf("class %v, status %d, %d attempts, hint %q", e.Class, e.Status, n, e.Hint)
 			}
-			if s.log.count("warning") != attempts-1 {
-				t.Errorf("%d warnings for %d attempts:\n%s", s.log.count("warning"), attempts, s.log.text())
+			if s.log.Count("WARNING", "") != attempts-1 {
+				t.Errorf("%d warnings for %d attempts:\n%s", s.log.Count("WARNING", ""), attempts, s.log.Text())
 			}
 			if status == 302 && !strings.Contains(err.Error(), "elsewhere.example") {
 				t.Errorf("the target is not named: %v", err)
@@ -326,7 +297,7 @@ func TestTokenNeverShows(t *testing.T) {
 				s.settings.Timeouts.RetryCount = 1
 				_, err := signOnce(s.client())
 				e := asError(t, err)
-				text := s.log.text() + fmt.Sprintf("%v %+v %#v %#v", err, e, e.Problem, e.Err)
+				text := s.log.Text() + fmt.Sprintf("%v %+v %#v %#v", err, e, e.Problem, e.Err)
 				for cause := error(e); cause != nil; cause = errors.Unwrap(cause) {
 					text += cause.Error()
 				}

@@ -94,7 +94,7 @@ func TestRetriesEndWithTheTotal(t *testing.T) {
 	if e.Class != Transient || e.Status != 503 || !strings.Contains(e.Error(), "gave up after 10 attempts") || !strings.Contains(e.Error(), "the database sleeps") {
 		t.Errorf("%v", err)
 	}
-	if text := s.log.text(); !strings.Contains(text, "503") || !strings.Contains(text, "the database sleeps") {
+	if text := s.log.Text(); !strings.Contains(text, "503") || !strings.Contains(text, "the database sleeps") {
 		t.Errorf("the warnings lack status or body: %s", text)
 	}
 }
@@ -270,13 +270,13 @@ func TestRetryWarnings(t *testing.T) {
 		_, err := tc.setup.client().Policies(context.Background(), Filter{}, Attempt{})
 		asError(t, err)
 		var line string
-		for l := range strings.Lines(tc.setup.log.text()) {
-			if strings.HasPrefix(l, "warning the request failed") {
+		for l := range strings.Lines(tc.setup.log.Text()) {
+			if strings.HasPrefix(l, "WARNING the request failed") {
 				line = l
 			}
 		}
-		// The names follow the delay in seconds and the cause, a sentence.
-		if line == "" || strings.Contains(line, "sstatus") != tc.status || strings.Contains(line, ".body") != tc.body || !strings.Contains(line, "cause") {
+		// The names stand behind the delay and the cause.
+		if line == "" || strings.Contains(line, " status ") != tc.status || strings.Contains(line, " body ") != tc.body || !strings.Contains(line, "cause") {
 			t.Errorf("%s: %s", name, line)
 		}
 	}

@@ -50,8 +50,6 @@ type fileError struct {
 	field, cause string
 }
 
-func (e *fileError) Error() string { return e.cause }
-
 // readFile reads a configuration file. Only regular files are opened: a pipe
 // could hold up the host process for ever.
 func readFile(path string) (*node, *fileError) {

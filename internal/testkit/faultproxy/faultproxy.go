@@ -202,15 +202,6 @@ func (p *Proxy) count(n *int) int {
 	return *n
 }
 
-// Cut closes all client connections that are open now, as a firewall that forgets them.
-func (p *Proxy) Cut() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for c := range p.conns {
-		_ = c.Close()
-	}
-}
-
 // Close ends everything and waits for it.
 func (p *Proxy) Close() error {
 	p.mu.Lock()
