@@ -21,7 +21,7 @@ const devData = "data"
 // devCommand runs a throw-away service.
 type devCommand struct {
 	Dir    string `help:"Folder for everything; the same folder continues with the same keys, tokens and certificates." required:"" placeholder:"DIR"`
-	Listen string `help:"Address and port; port 0 takes a free one." default:"127.0.0.1:0" placeholder:"HOST:PORT"`
+	Listen string `help:"Address and port; port 0 takes that of the last start, or else a free one." default:"127.0.0.1:0" placeholder:"HOST:PORT"`
 	Keys   string `help:"Keys to have: rsa2048, rsa3072, rsa4096, p256, p384, p521, ed25519, also as tls-…, mail-… and (RSA) gpg-…." default:"${keys}" placeholder:"LIST"`
 	devHSM `embed:""`
 }
@@ -75,7 +75,7 @@ func (c *devCommand) Run(ctx context.Context, t *terminal) (err error) {
 	if err := makeDevFolders(dir); err != nil {
 		return err
 	}
-	listener, host, err := listen(ctx, c.Listen)
+	listener, host, err := listenAgain(ctx, c.Listen, dir)
 	if err != nil {
 		return err
 	}

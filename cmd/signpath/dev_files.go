@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,6 +29,8 @@ type devCertificate struct {
 	policy string // slug
 	admin.ExportedCertificate
 }
+
+const devConfigName = "config.json"
 
 // Sub-folders of the development service's folder.
 const (
@@ -93,7 +98,7 @@ func devFiles(dir, apiURL string, c *devContent) ([]devFile, error) {
 		{"tls-ca.pem", ca, publicFile},
 		{"ca.pem", pki.EncodePEM(c.root), publicFile},
 		{"env", []byte(env.String()), secretFile},
-		{"config.json", append(configJSON, '\n'), secretFile},
+		{devConfigName, append(configJSON, '\n'), secretFile},
 		{"admin-token", []byte(c.admin.Reveal() + "\n"), secretFile},
 		{"other-token", []byte(c.other.Reveal() + "\n"), secretFile},
 	}
@@ -120,4 +125,36 @@ func devFiles(dir, apiURL string, c *devContent) ([]devFile, error) {
 // shellQuote makes a word of a POSIX shell.
 func shellQuote(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// listenAgain listens where the last start of the same folder did if any port
+// will do, so that what users have read from DIR/env stays true.
+func listenAgain(ctx context.Context, address, dir string) (net.Listener, string, error) {
+	if host, port, err := net.SplitHostPort(address); err == nil && port == "0" {
+		if last := lastPort(dir); last != "" {
+			if l, host, err := listen(ctx, net.JoinHostPort(host, last)); err == nil {
+				return l, host, nil
+			} // somebody else has it by now
+		}
+	}
+	return listen(ctx, address)
+}
+
+// lastPort is the port in DIR/config.json; empty at the first start.
+func lastPort(dir string) string {
+	data, err := os.ReadFile(filepath.Join(dir, devConfigName))
+	if err != nil {
+		return ""
+	}
+	var c struct {
+		URL string `json:"ApiUrl"`
+	}
+	if json.Unmarshal(data, &c) != nil {
+		return ""
+	}
+	u, err := url.Parse(c.URL)
+	if err != nil {
+		return ""
+	}
+	return u.Port()
 }

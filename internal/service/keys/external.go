@@ -25,6 +25,7 @@ type UnavailableError struct {
 	Store      string        // name of the key store, e.g. "hsm:main"
 	Reason     string        // a sentence for the operator; never a secret
 	RetryAfter time.Duration // when to try again; zero: nobody knows
+	Operator   bool          // it stays so until a person does something
 	Cause      error         // may be nil
 }
 

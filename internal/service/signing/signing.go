@@ -375,7 +375,11 @@ func keyProblem(ctx context.Context, cause error) error {
 	case errors.As(cause, &scheme):
 		return &Error{Problem: invalid("", "The key store cannot make this signature: %s", sentence(scheme.Reason)), Cause: cause}
 	case errors.As(cause, &down):
-		p := wire.NewProblem(http.StatusServiceUnavailable, "The key store cannot sign at the moment; no signature was given out. Try again.")
+		text := "The key store cannot sign at the moment; no signature was given out. Try again."
+		if down.Operator {
+			text = "The key store cannot sign until the operator of the service has repaired it; no signature was given out. The service's log says what is wrong."
+		}
+		p := wire.NewProblem(http.StatusServiceUnavailable, text)
 		p.RetryAfter = down.RetryAfter
 		return &Error{Problem: p, Cause: cause}
 	case errors.Is(cause, errKeyTimeout):

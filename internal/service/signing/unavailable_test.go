@@ -15,17 +15,28 @@ import (
 )
 
 // awayRing is a ring whose one token is away.
-type awayRing struct{ KeyRing }
+type awayRing struct {
+	KeyRing
+	operator bool
+}
 
-func (awayRing) Signer(context.Context, model.Key) (keys.Signer, error) {
-	return nil, &keys.UnavailableError{Store: "hsm:main", Reason: "the token was pulled", RetryAfter: 7 * time.Second}
+func (r awayRing) Signer(context.Context, model.Key) (keys.Signer, error) {
+	return nil, &keys.UnavailableError{Store: "hsm:main", Reason: "the token was pulled", RetryAfter: 7 * time.Second, Operator: r.operator}
 }
 
 // A token that is away is a 503 that says when to come back; what happened is
 // for the audit log only.
 func TestKeyStoreAway(t *testing.T) {
+	for operator, says := range map[bool]string{false: "Try again.", true: "until the operator of the service has repaired it"} {
+		w := newWorld(t, false)
+		w.service.Keys = awayRing{w.ring, operator}
+		var p *wire.Problem
+		if _, err := w.service.Sign(t.Context(), w.request("p256")); !errors.As(err, &p) || !strings.Contains(p.Detail, says) {
+			t.Errorf("%v, without %q", err, says)
+		}
+	}
 	w := newWorld(t, false)
-	w.service.Keys = awayRing{w.ring}
+	w.service.Keys = awayRing{KeyRing: w.ring}
 	_, err := w.service.Sign(t.Context(), w.request("p256"))
 	var p *wire.Problem
 	if !errors.As(err, &p) || p.Status != http.StatusServiceUnavailable || p.RetryAfter != 7*time.Second || strings.Contains(p.Detail, "pulled") {

@@ -75,6 +75,7 @@ type Token struct {
 	worker  *worker // while up
 	info    *hsmwire.Token
 	reason  error         // while down
+	stuck   bool          // while down: only the operator can change it
 	retryAt time.Time     // while down
 	changed chan struct{} // closed and replaced with every change
 	looked  time.Time     // when a process was replaced because a key was missing
@@ -167,7 +168,9 @@ func (t *Token) unavailable(reason string, after time.Duration, cause error) *ke
 
 // downError needs the lock.
 func (t *Token) downError() error {
-	return t.unavailable(t.reason.Error(), max(time.Until(t.retryAt).Round(time.Second), shortRetryAfter), nil)
+	e := t.unavailable(t.reason.Error(), max(time.Until(t.retryAt).Round(time.Second), shortRetryAfter), nil)
+	e.Operator = t.stuck
+	return e
 }
 
 func (t *Token) set(change func()) {

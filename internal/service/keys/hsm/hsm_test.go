@@ -381,7 +381,7 @@ func TestWrongPIN(t *testing.T) {
 	b.home.PINFile(t, "main.pin", "wrong-"+testPIN)
 	tok := b.token(c)
 	u := b.unavailable(tok.Ready(t.Context()), "PIN", "main.pin")
-	if u.RetryAfter < 30*time.Second {
+	if u.RetryAfter < 30*time.Second || !u.Operator {
 		t.Errorf("RetryAfter %s: nothing changes before a person acts", u.RetryAfter)
 	}
 	for range 5 {

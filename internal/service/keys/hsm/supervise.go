@@ -47,7 +47,7 @@ func (t *Token) supervise() {
 		pause := backoff(failures)
 		t.log.Warn("the worker process of the token is replaced", slog.String("error", reason.Error()), slog.Duration("pause", pause), slog.Int("pid", w.process.pid()))
 		t.set(func() {
-			t.worker, t.reason, t.retryAt = nil, reason, time.Now().Add(pause)
+			t.worker, t.reason, t.stuck, t.retryAt = nil, reason, false, time.Now().Add(pause)
 			if t.state = down; pause == 0 {
 				t.state = starting // requests may wait for it
 			}
@@ -116,7 +116,7 @@ func (t *Token) waitAfterStart(err error, tried pinState, failures int) {
 	if errors.As(err, &e) && e.Class == hsmwire.ClassPIN {
 		reason := fmt.Errorf("the token did not take the PIN of %s (%s); it is not tried again before that is written anew", t.config.pinName(), e.Text)
 		t.log.Error("the token cannot be used", slog.String("error", reason.Error()))
-		t.set(func() { t.state, t.reason, t.retryAt = down, reason, time.Now().Add(pinRetryAfter) })
+		t.set(func() { t.state, t.reason, t.stuck, t.retryAt = down, reason, true, time.Now().Add(pinRetryAfter) })
 		for t.ctx.Err() == nil {
 			t.sleep(pinCheck)
 			if now, err := t.config.readPIN(); err == nil && !now.same(tried) {
@@ -139,7 +139,7 @@ func (t *Token) waitAfterStart(err error, tried pinState, failures int) {
 	} else {
 		t.log.Error("the token cannot be used; it is tried again and again", attrs...)
 	}
-	t.set(func() { t.state, t.reason, t.retryAt = down, err, time.Now().Add(pause) })
+	t.set(func() { t.state, t.reason, t.stuck, t.retryAt = down, err, false, time.Now().Add(pause) })
 	t.sleep(pause)
 }
 
