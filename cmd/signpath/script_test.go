@@ -60,6 +60,7 @@ func TestScripts(t *testing.T) {
 			"setenv":   cmdSetenv,
 			"replace":  cmdReplace,
 			"fake":     cmdFake,
+			"quiet":    cmdQuiet,
 		},
 	})
 }
@@ -245,5 +246,19 @@ func TestHelpExamplesParse(t *testing.T) {
 	}
 	if count < 30 {
 		t.Errorf("only %d examples found", count)
+	}
+}
+
+// quiet [FILE] asserts that the last command, or FILE, said nothing on stderr but
+// what it tells when something takes longer than a second (see slow).
+func cmdQuiet(ts *testscript.TestScript, _ bool, args []string) {
+	name := "stderr"
+	if len(args) > 0 {
+		name = args[0]
+	}
+	for line := range strings.Lines(ts.ReadFile(name)) {
+		if line = strings.TrimSpace(line); line != "" && !(strings.HasPrefix(line, "signpath: ") && strings.HasSuffix(line, " …")) {
+			ts.Fatalf("%s has %q", name, line)
+		}
 	}
 }

@@ -67,9 +67,18 @@ func Keys() []string {
 // IsRSA tells RSA keys by their names.
 func IsRSA(key string) bool { return strings.Contains(key, "rsa") }
 
+var atEnd []func()
+
+// AtEnd has Main call a function after the tests: for what is shared by tests and was
+// started by the first that needed it.
+func AtEnd(f func()) { atEnd = append(atEnd, f) }
+
 // Main is every family's TestMain: it ends the shared service after the tests.
 func Main(m *testing.M) {
 	code := m.Run()
+	for _, f := range atEnd {
+		f()
+	}
 	if shared != nil {
 		shared.Stop()
 		_ = os.RemoveAll(shared.Dir)

@@ -68,6 +68,28 @@ func Run(t *testing.T, env []string, name string, args ...string) *Result {
 	return r
 }
 
+// RunToFile is Run for programs that leave others behind with their output open: what
+// they print goes to a file. The program works in the folder dir ("" for the test's).
+func RunToFile(t *testing.T, env []string, limit time.Duration, dir, name string, args ...string) *Result {
+	t.Helper()
+	out := Must(os.CreateTemp(t.TempDir(), "output-*"))
+	defer func() { _ = out.Close() }()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	c := exec.CommandContext(ctx, name, args...)
+	c.Env, c.Dir, c.Stdout, c.Stderr = env, dir, out, out
+	begin := time.Now()
+	err := c.Run()
+	if c.ProcessState == nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	r := &Result{line: name + " " + strings.Join(args, " "), Output: string(Must(os.ReadFile(out.Name()))), Took: time.Since(begin), Code: c.ProcessState.ExitCode()}
+	if ctx.Err() != nil {
+		t.Fatalf("%s: not finished after %v\n%s", r.line, limit, r.Output)
+	}
+	return r
+}
+
 // OK asserts that the program ended with 0.
 func (r *Result) OK(t *testing.T) *Result {
 	t.Helper()

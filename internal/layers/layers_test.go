@@ -34,9 +34,9 @@ var rules = []rule{
 		[]string{"internal/service/keys", "internal/service/signing", "internal/service/pki", "cmd/signpath", "cmd/signpath-hsm", "internal/testkit"}, []string{"internal/service/keys"}},
 	{"only the store knows SQL", []string{"*"}, []string{"internal/service/store", "internal/testkit"}, []string{"database/sql", "github.com/jackc/pgx", "modernc.org/sqlite"}},
 	{"only the wiring chooses a database engine", []string{"internal", "cmd"}, []string{"internal/service/store", "cmd/signpath", "internal/testkit"}, []string{"internal/service/store/sqlite", "internal/service/store/postgres"}},
-	{"interface packages reach the network through the keyring only", []string{"internal/provider/cryptoki", "internal/provider/cng", "internal/provider/capi", "internal/provider/ctk", "internal/provider/notation", "internal/provider/gpg", "internal/provider/doctor"},
+	{"interface packages reach the network through the keyring only", []string{"internal/provider/cryptoki", "internal/provider/winkeys", "internal/provider/cng", "internal/provider/capi", "internal/provider/ctk", "internal/provider/notation", "internal/provider/gpg", "internal/provider/doctor"},
 		nil, []string{"net", "net/http", "crypto/tls"}},
-	{"shims know their interface package only and decide nothing", []string{"cmd/cryptoki", "cmd/notation-signpath"}, nil,
+	{"shims know their interface package only and decide nothing", []string{"cmd/cryptoki", "cmd/ksp", "cmd/csp", "cmd/notation-signpath"}, nil,
 		[]string{"internal/provider/keyring", "internal/provider/remote", "internal/provider/settings", "internal/provider/logfile", "internal/service", "internal/wire", "net/http", "crypto/tls"}},
 	{"cgo is for the shims", []string{"internal"}, nil, []string{"C"}},
 	{"memory tricks are for the shims, and for calls of the Windows API", []string{"internal"}, nil, []string{"unsafe"}},
@@ -49,7 +49,7 @@ var environmentReaders = []string{"cmd", "e2e", "internal/testkit"}
 
 // noStandardStreams must not write through os.Stdout and os.Stderr: inside a
 // host, Go ends the whole process when one of them is a broken pipe.
-var noStandardStreams = []string{"internal/provider", "cmd/cryptoki"}
+var noStandardStreams = []string{"internal/provider", "cmd/cryptoki", "cmd/ksp", "cmd/csp"}
 
 type file struct {
 	dir     string // below the module, with slashes

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"signpath/internal/provider/settings"
+	"signpath/internal/rights"
 )
 
 const (
@@ -43,11 +44,11 @@ func clientIdentity(s settings.Settings) (*tls.Certificate, error) {
 	return cert, nil
 }
 
-// ClientCertificate reads the files of the TLS client certificate as every
-// connection does, for people who want to know who they are: the certificate
+// ClientCertificate reads the files of the TLS client certificate, or looks into the
+// Windows stores, as every connection does, for people who want to know who they are: the certificate
 // first, then its issuers. None without such settings.
 func ClientCertificate(s settings.Settings) ([]*x509.Certificate, error) {
-	if s.TLSClientCertificateFile == "" && s.TLSClientKeyFile == "" {
+	if s.TLSClientCertificateFile == "" && s.TLSClientKeyFile == "" && s.TLSClientCertificate == "" {
 		return nil, nil
 	}
 	cert, err := clientIdentity(s)
@@ -76,6 +77,10 @@ func (c *Client) warnClientCertificate(cert *tls.Certificate) {
 		if info, err := os.Stat(path); err == nil && OpenKeyFile(info.Mode()) {
 			c.log.Warning("every user of this machine may read the private key of the TLS client certificate; take that right away: chmod o-rwx, or chmod 600",
 				"file", path, "mode", fmt.Sprintf("%04o", info.Mode().Perm()))
+		}
+		if others, err := rights.Look(path); err == nil && len(others.Read) > 0 {
+			c.log.Warning("other users may read the private key of the TLS client certificate; take that right away: icacls FILE /inheritance:r /grant:r YOU:F",
+				"file", path, "users", strings.Join(others.Read, ", "))
 		}
 	}
 }

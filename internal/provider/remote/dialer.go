@@ -45,12 +45,23 @@ func newDialer(s settings.Settings) (*dialer, error) {
 // proxy is nil for none; to an http service it is only the next hop.
 func (d *dialer) connect(ctx context.Context, target, proxy *url.URL) (net.Conn, error) {
 	d.roots.system()
-	narrow := d.roots.narrow()
+	before := d.narrowness()
 	conn, err := d.connectOnce(ctx, target, proxy)
-	if d.roots.widen(narrow, err) {
+	if d.again(before, err) {
 		conn, err = d.connectOnce(ctx, target, proxy)
 	}
 	return conn, err
+}
+
+// narrowness is what a connection is tried with first, because it is quicker or better.
+type narrowness struct{ roots, key bool }
+
+func (d *dialer) narrowness() narrowness { return narrowness{d.roots.narrow(), !d.pkcs1Only()} }
+
+// again tells whether a connection that failed with err is worth a second try, with
+// the system's roots or within what the client certificate's key can sign.
+func (d *dialer) again(before narrowness, err error) bool {
+	return d.roots.widen(before.roots, err) || err != nil && before.key && d.pkcs1Only()
 }
 
 func (d *dialer) connectOnce(ctx context.Context, target, proxy *url.URL) (net.Conn, error) {
@@ -84,6 +95,7 @@ func (d *dialer) connectOnce(ctx context.Context, target, proxy *url.URL) (net.C
 func (d *dialer) handshake(ctx context.Context, conn net.Conn, host string) (net.Conn, error) {
 	cfg := d.tls.Clone()
 	cfg.ServerName, cfg.RootCAs = host, d.roots.pool()
+	d.limit(cfg)
 	t := tls.Client(conn, cfg)
 	if err := t.HandshakeContext(ctx); err != nil {
 		_ = conn.Close()

@@ -189,9 +189,9 @@ func (x *examiner) tunnel(ctx context.Context) error {
 // tls makes the handshake as every other connection does: with the file's roots,
 // and once more with the system's too if those are not enough.
 func (x *examiner) tls(ctx context.Context) (err error) {
-	narrow := x.dialer.roots.narrow()
+	before := x.dialer.narrowness()
 	conn, err := x.dialer.handshake(ctx, x.conn, x.target.Hostname())
-	if x.dialer.roots.widen(narrow, err) {
+	if x.dialer.again(before, err) {
 		conn, err = x.dialer.connect(ctx, x.target, x.proxy)
 	}
 	if err != nil {

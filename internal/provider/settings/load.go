@@ -64,6 +64,7 @@ type draft struct {
 
 type loader struct {
 	draft
+	system   func() internetOptions
 	explicit Explicit
 	tool     map[string]value // Explicit.Values, by lower-case JSON name
 	file     map[string]value // likewise
@@ -87,8 +88,13 @@ func Load(environ []string, explicit Explicit) (Settings, error) {
 }
 
 func load(environ []string, explicit Explicit, read func(path string) (*node, *fileError)) (Settings, error) {
+	return loadOn(systemProxy, environ, explicit, read)
+}
+
+// loadOn is load on a machine with the given Internet Options.
+func loadOn(system func() internetOptions, environ []string, explicit Explicit, read func(path string) (*node, *fileError)) (Settings, error) {
 	env := newEnvironment(environ)
-	l := &loader{explicit: explicit, tool: map[string]value{}, file: map[string]value{}}
+	l := &loader{system: system, explicit: explicit, tool: map[string]value{}, file: map[string]value{}}
 	l.draft = draft{Settings: defaults(env), env: env, set: map[string]bool{}}
 	l.sources = map[string]string{}
 	l.readTool()

@@ -57,6 +57,7 @@ func (d *draft) hidePassword(u *url.URL) {
 //	HttpProxy of the tool        every host
 //	http_proxy, https_proxy      as curl reads them; never for loopback or no_proxy hosts
 //	HttpProxy of the file        every host
+//	Windows: Internet Options    as WinINet reads them
 //
 // where https_proxy alone does not outdo the file's HttpProxy, and http_proxy
 // serves https addresses too unless https_proxy is set: it is the documented
@@ -92,9 +93,23 @@ func (l *loader) finishProxy() {
 		}
 	}
 	if https == nil && l.proxy.http == nil {
+		l.systemProxy()
 		return
 	}
 	l.Proxy = environmentProxy(l.proxy.http, https, cmp.Or(l.env.get("no_proxy"), l.env.get("NO_PROXY")), explicit)
+}
+
+// systemProxy takes what the system says when nothing else names a proxy. A broken
+// value above does not count as "nothing": the user meant another way.
+func (l *loader) systemProxy() {
+	if l.set[nameProxy] || l.sources[nameProxy] != "" {
+		return
+	}
+	o := l.system()
+	if l.Proxy = o.decide(); l.Proxy != nil {
+		l.proxyShown = append(l.proxyShown, o.shown())
+		l.sources[nameProxy] = o.place
+	}
 }
 
 // environmentProxy follows curl's rules for no_proxy. Loopback goes through

@@ -51,8 +51,8 @@ type Settings struct {
 	// HttpProxy serves every host. http_proxy, which wins over the file's
 	// HttpProxy, https_proxy, HTTPS_PROXY and no_proxy follow curl's rules and
 	// leave loopback alone (that is left to HttpProxy). http_proxy serves https
-	// addresses too unless https_proxy is set. Errors and logs must not show the
-	// URL's password.
+	// addresses too unless https_proxy is set. Where none of these is given, Windows
+	// has the Internet Options. Errors and logs must not show the URL's password.
 	Proxy func(*url.URL) (*url.URL, error)
 
 	ConfigFile string   // the file that was read; "" for none

@@ -125,7 +125,7 @@ var table = []setting{
 		apply: func(d *draft, v value) error { d.TLSClientKeyFile = v.text; return nil },
 	},
 	{
-		json: nameProxy, env: "http_proxy", def: "none",
+		json: nameProxy, env: "http_proxy", def: "none, on Windows that of the Internet Options",
 		doc:      "HTTP proxy, host:port or http://host:port",
 		explicit: func(e Explicit) string { return e.HTTPProxy },
 		apply:    func(d *draft, v value) error { return d.applyProxy(v) },

@@ -1,7 +1,7 @@
 package settings
 
 import (
-	"encoding/base64"
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -14,9 +14,9 @@ import (
 // decryptToken opens a DPAPI blob in base64: the token in UTF-8, protected for
 // the current user, without entropy.
 func decryptToken(blob string) (string, error) {
-	data, err := base64.StdEncoding.DecodeString(blob)
-	if err != nil || len(data) == 0 {
-		return "", errors.New("the encrypted token is not base64")
+	data, err := tokenBlob(blob)
+	if err != nil {
+		return "", err
 	}
 	in := windows.DataBlob{Size: uint32(len(data)), Data: &data[0]} //nolint:gosec // a setting has at most a few KiB
 	var out windows.DataBlob
@@ -24,7 +24,7 @@ func decryptToken(blob string) (string, error) {
 		return "", fmt.Errorf("Windows cannot decrypt the token (%w); encrypt it again as the user who signs, on this machine", err)
 	}
 	defer func() { _, _ = windows.LocalFree(windows.Handle(unsafe.Pointer(out.Data))) }()
-	if out.Size == 0 {
+	if out.Size == 0 || out.Data == nil {
 		return "", errors.New("the encrypted token is empty")
 	}
 	plain := unsafe.Slice(out.Data, out.Size)
@@ -54,4 +54,33 @@ func registryToken(path string) (string, error) {
 		text = strings.TrimSpace(text[len(encryptedPrefix):])
 	}
 	return decryptToken(text)
+}
+
+// protect makes a DPAPI blob without entropy, as .NET's ProtectedData does. Of the
+// plain text no copy stays behind.
+func protect(plain []byte, scope Scope) ([]byte, error) {
+	in := windows.DataBlob{Size: uint32(len(plain)), Data: &plain[0]} //nolint:gosec // a token
+	flags := uint32(windows.CRYPTPROTECT_UI_FORBIDDEN)
+	if scope == ForMachine {
+		flags |= windows.CRYPTPROTECT_LOCAL_MACHINE
+	}
+	var out windows.DataBlob
+	if err := windows.CryptProtectData(&in, nil, nil, 0, nil, flags, &out); err != nil {
+		return nil, fmt.Errorf("Windows cannot encrypt the token: %w", err)
+	}
+	defer func() { _, _ = windows.LocalFree(windows.Handle(unsafe.Pointer(out.Data))) }()
+	return bytes.Clone(unsafe.Slice(out.Data, out.Size)), nil
+}
+
+// writeRegistry puts a text value below HKEY_CURRENT_USER.
+func writeRegistry(key, name, text string) error {
+	k, _, err := registry.CreateKey(registry.CURRENT_USER, key, registry.SET_VALUE)
+	if err != nil {
+		return fmt.Errorf(`the registry key HKEY_CURRENT_USER\%s cannot be made: %w`, clip(key), err)
+	}
+	defer func() { _ = k.Close() }()
+	if err := k.SetStringValue(name, text); err != nil {
+		return fmt.Errorf(`the registry value %s of HKEY_CURRENT_USER\%s cannot be written: %w`, clip(name), clip(key), err)
+	}
+	return nil
 }
