@@ -467,3 +467,23 @@ func FuzzCursor(f *testing.F) {
 		}
 	})
 }
+
+// When the quota is used up, a request is not taken in that could only fail
+// later. Until then, requests that wait do not count.
+func TestAsynchronousQuota(t *testing.T) {
+	b := newBench(t)
+	b.service.Quota = limits.NewQuotas(b.admin.Store)
+	b.change(t, func(tx store.Tx) error {
+		return tx.PutOrganization(model.Organization{ID: b.org, Name: "Test", Active: true, Created: time.Now(), YearlySignatures: 1, QuotaStart: time.Now().Add(-time.Hour)})
+	})
+	first, second := b.submitted(t, slowForm...), b.submitted(t, slowForm...)
+	b.work(t)
+	ends := []string{b.status(t, first.SigningRequestID).Status, b.status(t, second.SigningRequestID).Status}
+	if slices.Sort(ends); !slices.Equal(ends, []string{"Completed", "Failed"}) {
+		t.Errorf("%v; there was one signature for the two", ends)
+	}
+	contentType, body := slow(t, slowForm...)
+	if w := b.do(t, "POST", "SigningRequests/SubmitWithArtifact", body, contentType); w.Code != 403 || !strings.Contains(problemIn(t, w).Detail, "1 signatures") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}

@@ -68,7 +68,7 @@ func requestID(r *Request) string {
 }
 
 // Check decides whether an asynchronous request may be accepted: all checks
-// but approval, quota and audit entry. A nil Hash means that the artifact is
+// but approval and audit entry; of the quota something must be left. A nil Hash means that the artifact is
 // not there yet: what concerns it is checked when it is. The refusal is recorded.
 func (s *Service) Check(ctx context.Context, req Request) (*Target, error) {
 	for range maxTries {
@@ -83,6 +83,11 @@ func (s *Service) Check(ctx context.Context, req Request) (*Target, error) {
 			}
 			return nil, s.refuse(ctx, d, failed, problem)
 		}
+		giveBack, problem := s.takeQuota(d)
+		if problem != nil {
+			return nil, s.refuse(ctx, d, &quotaCheck, problem)
+		}
+		giveBack() // it is counted when it is signed
 		target := &Target{
 			ProjectID: d.project.ID, SigningPolicyID: d.policy.ID, ArtifactConfigurationID: d.artifact.ID,
 			RequiredApprovals: d.policy.RequiredApprovals, UserID: d.principal.User.ID, TokenID: d.principal.Token.ID,
