@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -85,13 +86,21 @@ func (b *Background) Signal(pid int, signal syscall.Signal) {
 	}
 }
 
-// FreePort is a port on loopback that nobody listens on.
+// FreePort is a port on loopback that nobody listens on. It lies outside of the
+// range from which systems give ports to connections and to listeners on port 0,
+// so that nobody gets it by chance before it is used.
 func FreePort(t *testing.T) string {
 	t.Helper()
-	l := Must(net.Listen("tcp", "127.0.0.1:0"))
-	defer func() { _ = l.Close() }()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
+	const first, count = 10000, 20000
+	for range 1000 {
+		port := strconv.Itoa(first + int(rand.Uint32N(count)))
+		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			_ = l.Close()
+			return port
+		}
+	}
+	t.Fatal("no port is free")
+	return ""
 }
 
 // Roots are what the certificates of the service's keys chain to.
