@@ -39,6 +39,10 @@ type adminCommands struct {
 	Request      requestCommands      `cmd:"" help:"Asynchronous signing requests: list, show, cancel."`
 	Key          keyCommands          `cmd:"" help:"Private keys: stop, resume."`
 
+	Backup  backupCommand  `cmd:"" help:"Write the whole installation into one file, also while the server runs."`
+	Restore restoreCommand `cmd:"" help:"Make an installation from a backup, on either database."`
+	Reseal  resealCommand  `cmd:"" help:"Seal everything with a new key-encryption key."`
+
 	TrustedBuildSystem buildSystemCommands `cmd:"" aliases:"tbs" help:"Trusted build systems: create, list, edit, regenerate, delete."`
 }
 

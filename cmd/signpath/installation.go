@@ -51,6 +51,7 @@ type installationOptions struct {
 	dsn    string // PostgreSQL; empty: SQLite in folder
 	shared bool   // other processes work on the database too
 	kek    keys.KEKSource
+	leaves keys.KEKSource // the key-encryption key that was in use before; usually none
 	tokens []hsm.Config
 	strict bool
 	quiet  bool // say nothing about what is made: nobody has to keep it
@@ -79,6 +80,11 @@ func (p *place) kekSource() (keys.KEKSource, error) {
 		return keys.KEKSource{}, err
 	}
 	return keys.KEKSource{File: p.KeyEncryptionKeyFile, CredentialsDirectory: environment("CREDENTIALS_DIRECTORY"), Value: secret.New(value)}, nil
+}
+
+// previousKEKSource finds the key that an installation is leaving.
+func (p *place) previousKEKSource() keys.KEKSource {
+	return keys.KEKSource{File: p.PreviousKeyFile, CredentialsDirectory: environment("CREDENTIALS_DIRECTORY"), Credential: keys.PreviousCredentialName}
 }
 
 // openInstallation opens store, keys and audit log, in this order.
@@ -126,7 +132,8 @@ func openInstallation(ctx context.Context, t *terminal, o installationOptions) (
 	i.writes = newMonitor(i.store, i.log)
 	i.admin = &admin.Service{Store: i.store, Log: i.log, Issuer: noIssuer{}, AuditKey: string(verifierKey)}
 	if i.kek != nil {
-		i.admin.Seal, i.admin.Open = i.kek.Seal, i.kek.Open
+		i.admin.Seal, i.admin.Open, i.admin.Resealer = i.kek.Seal, i.kek.Open, i.kek
+		i.admin.SealedSettings = []string{keys.CheckSetting, auditSignerSetting, devStateSetting}
 	}
 	if i.issuer != nil {
 		i.admin.Issuer = i.issuer
@@ -189,6 +196,12 @@ func openKEK(ctx context.Context, t *terminal, st store.Store, o installationOpt
 			return nil, err
 		}
 		return nil, badInput(err, "")
+	}
+	switch previous, err := keys.LoadKEK(o.leaves); {
+	case err == nil:
+		kek = kek.After(previous)
+	case !errors.Is(err, keys.ErrNoKEK):
+		return nil, badInput(fmt.Errorf("the previous one: %w", err), "")
 	}
 	// The first one stays: another replica may be setting up the same database.
 	put := func(ctx context.Context, name string, value []byte) error {

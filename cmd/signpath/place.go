@@ -19,6 +19,7 @@ type place struct {
 	Database             string `help:"PostgreSQL database in place of the embedded one, e.g. postgres://user@host/name." placeholder:"URL" env:"SIGNPATH_SERVER_DATABASE"`
 	DatabaseFile         string `help:"File with the database URL, for one that holds a password." placeholder:"FILE" env:"SIGNPATH_SERVER_DATABASE_FILE"`
 	KeyEncryptionKeyFile string `help:"File with the key-encryption key. Default: the systemd credential signpath-kek, the variable SIGNPATH_SERVER_KEY_ENCRYPTION_KEY, or the file kek in the data folder." placeholder:"FILE" env:"SIGNPATH_SERVER_KEY_ENCRYPTION_KEY_FILE"`
+	PreviousKeyFile      string `name:"previous-key-encryption-key-file" help:"File with the key-encryption key that the installation is leaving: what it has sealed opens too. Default: the systemd credential signpath-kek-previous." placeholder:"FILE" env:"SIGNPATH_SERVER_PREVIOUS_KEY_ENCRYPTION_KEY_FILE"`
 	HSMConfig            string `name:"hsm-config" help:"File with the PKCS #11 tokens that keys lie on, JSON; see docs/hsm.md." placeholder:"FILE" env:"SIGNPATH_SERVER_HSM_CONFIG"`
 }
 
@@ -120,6 +121,7 @@ func (p *place) local(ctx context.Context, t *terminal, o installationOptions) (
 	if o.kek, err = p.kekSource(); err != nil {
 		return nil, nil, err
 	}
+	o.leaves = p.previousKEKSource()
 	if o.tokens, err = p.tokens(); err != nil {
 		return nil, nil, err
 	}

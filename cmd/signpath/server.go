@@ -85,6 +85,7 @@ func (c *serverCommand) Run(ctx context.Context, t *terminal) error {
 	if options.kek, err = c.kekSource(); err != nil {
 		return err
 	}
+	options.leaves = c.previousKEKSource()
 	if options.tokens, err = c.tokens(); err != nil {
 		return err
 	}

@@ -61,6 +61,11 @@ type Service struct {
 	Seal func(purpose string, plaintext []byte) ([]byte, error)
 	// Open decrypts what Seal has encrypted; nil: there is no key-encryption key.
 	Open func(purpose string, sealed []byte) ([]byte, error)
+	// Resealer seals values anew when the key-encryption key changes; nil: there is none.
+	Resealer Resealer
+	// SealedSettings are the names of sealed settings that this package does not
+	// know; the name is the purpose, too.
+	SealedSettings []string
 	// CheckURL tells whether a webhook may have an address; nil: https is enough,
 	// the server that sends checks again.
 	CheckURL func(*url.URL) error

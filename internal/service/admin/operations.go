@@ -120,6 +120,7 @@ func Operations() []Operation {
 		operation("request.list", (*Service).ListRequests),
 		operation("request.show", (*Service).ShowRequest),
 		operation("request.cancel", (*Service).CancelRequest),
+		operation("installation.reseal", (*Service).Reseal),
 		operation("audit.head", (*Service).AuditHead),
 		operation("audit.rows", (*Service).AuditRows),
 		operation("audit.checkpoint", (*Service).AuditCheckpoint),

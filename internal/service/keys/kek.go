@@ -12,6 +12,7 @@ import (
 	"strconv"
 
 	"signpath/internal/secret"
+	"signpath/internal/service/model"
 )
 
 // KEKSize is the length of a key-encryption key in bytes (AES-256).
@@ -30,7 +31,27 @@ const sealPrefix = "signpath/sealed/v1\x00"
 // (NIST SP 800-38D section 8.2.2). One key may seal up to 2^32 values. It is
 // safe for concurrent use and never printed.
 type KEK struct {
-	aead cipher.AEAD
+	aead     cipher.AEAD
+	previous *KEK // opens what has not been sealed anew yet; usually nil
+}
+
+// After gives the key while an installation goes over to it: values that the
+// previous one has sealed open too, and nothing is sealed with that any more.
+func (k *KEK) After(previous *KEK) *KEK { return &KEK{aead: k.aead, previous: previous} }
+
+// Reseal gives a value sealed with this key, for the same purpose. anew is false
+// when it was sealed with it already.
+func (k *KEK) Reseal(purpose string, sealed []byte) (out []byte, anew bool, err error) {
+	if _, err := (&KEK{aead: k.aead}).Open(purpose, sealed); err == nil {
+		return sealed, false, nil
+	}
+	plaintext, err := k.Open(purpose, sealed)
+	if err != nil {
+		return nil, false, err
+	}
+	defer clear(plaintext)
+	out, err = k.Seal(purpose, plaintext)
+	return out, true, err
 }
 
 // newKEK takes 32 bytes and wipes them.
@@ -74,6 +95,9 @@ func (k *KEK) Open(purpose string, sealed []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%w (format %d, this program knows %d)", ErrSealed, sealed[0], sealVersion)
 	}
 	plaintext, err := k.aead.Open(nil, nil, sealed[1:], additionalData(purpose))
+	if err != nil && k.previous != nil {
+		return k.previous.Open(purpose, sealed)
+	}
 	if err != nil {
 		return nil, ErrSealed
 	}
@@ -81,6 +105,11 @@ func (k *KEK) Open(purpose string, sealed []byte) ([]byte, error) {
 }
 
 func additionalData(purpose string) []byte { return []byte(sealPrefix + purpose) }
+
+// ResealKey is Reseal for what a back end keeps of a key.
+func (k *KEK) ResealKey(key model.Key, sealed []byte) (out []byte, anew bool, err error) {
+	return k.Reseal(keyPurpose(key.ID, key.Version), sealed)
+}
 
 // keyPurpose binds a sealed private key to its record.
 func keyPurpose(id string, version int) string { return "key/" + id + "/" + strconv.Itoa(version) }

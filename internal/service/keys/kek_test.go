@@ -326,3 +326,53 @@ func FuzzKEKFile(f *testing.F) {
 		}
 	})
 }
+
+// A key takes over from another one: what that has sealed opens, and is sealed anew.
+func TestReseal(t *testing.T) {
+	make := func() *keys.KEK {
+		k, err := keys.GenerateKEKFile(filepath.Join(t.TempDir(), "kek"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	old, fresh := make(), make()
+	both := fresh.After(old)
+	sealed, err := old.Seal("purpose", []byte("value"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v, err := both.Open("purpose", sealed); err != nil || string(v) != "value" {
+		t.Fatalf("%q %v", v, err)
+	}
+	out, anew, err := both.Reseal("purpose", sealed)
+	if err != nil || !anew {
+		t.Fatalf("%v %v", anew, err)
+	}
+	if v, err := fresh.Open("purpose", out); err != nil || string(v) != "value" {
+		t.Errorf("%q %v", v, err)
+	}
+	if _, err := old.Open("purpose", out); !errors.Is(err, keys.ErrSealed) {
+		t.Errorf("the old key opens it still: %v", err)
+	}
+	if again, anew, err := both.Reseal("purpose", out); err != nil || anew || !bytes.Equal(again, out) {
+		t.Errorf("a second time: %v %v", anew, err)
+	}
+	for what, call := range map[string]func() error{
+		"another purpose": func() error { _, _, err := both.Reseal("other", sealed); return err },
+		"a third key":     func() error { _, _, err := make().After(fresh).Reseal("purpose", sealed); return err },
+		"a changed value": func() error {
+			_, _, err := both.Reseal("purpose", append(bytes.Clone(sealed[:len(sealed)-1]), sealed[len(sealed)-1]^1))
+			return err
+		},
+	} {
+		if err := call(); !errors.Is(err, keys.ErrSealed) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if new, err := both.Seal("purpose", nil); err != nil {
+		t.Error(err)
+	} else if _, err := old.Open("purpose", new); err == nil {
+		t.Error("something was sealed with the old key")
+	}
+}

@@ -13,12 +13,16 @@ import (
 	"runtime"
 	"strings"
 
+	"signpath/internal/rights"
 	"signpath/internal/secret"
 )
 
 // CredentialName is the name of the systemd credential that holds the
 // key-encryption key (LoadCredential=signpath-kek:…, systemd.exec(5)).
 const CredentialName = "signpath-kek"
+
+// PreviousCredentialName is that of the key that an installation is leaving.
+const PreviousCredentialName = "signpath-kek-previous"
 
 // maxKEKFile bounds what is read; the longest form has 64 characters and a line end.
 const maxKEKFile = 1024
@@ -37,6 +41,15 @@ type KEKSource struct {
 	CredentialsDirectory string
 	// Value is the text itself, in base64 or hexadecimal.
 	Value secret.Secret
+	// Credential is the name of the credential; "": CredentialName.
+	Credential string
+}
+
+func (src KEKSource) credential() string {
+	if src.Credential != "" {
+		return src.Credential
+	}
+	return CredentialName
 }
 
 // LoadKEK reads the key-encryption key. It answers ErrNoKEK when src names no
@@ -49,12 +62,12 @@ func LoadKEK(src KEKSource) (*KEK, error) {
 	}
 	credential := ""
 	if src.CredentialsDirectory != "" {
-		path := filepath.Join(src.CredentialsDirectory, CredentialName)
+		path := filepath.Join(src.CredentialsDirectory, src.credential())
 		if _, err := os.Stat(path); err == nil {
 			credential = path
-			sources = append(sources, "the systemd credential "+CredentialName)
+			sources = append(sources, "the systemd credential "+src.credential())
 		} else if !errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("systemd credential %s: %w", CredentialName, err)
+			return nil, fmt.Errorf("systemd credential %s: %w", src.credential(), err)
 		}
 	}
 	if !src.Value.IsEmpty() {
@@ -180,6 +193,9 @@ func writeNew(path string, data []byte) (err error) {
 		}
 	}()
 	if err := f.Chmod(0o600); err != nil { // a strange umask could have taken the owner's rights
+		return err
+	}
+	if err := rights.Keep(path); err != nil {
 		return err
 	}
 	if _, err := f.Write(data); err != nil {

@@ -30,6 +30,20 @@ var (
 	ErrDamaged   = errors.New("is damaged, or is not a database of this program")
 )
 
+// Row is a row of a table, as Dump gives it: the values are nil, bool, int64,
+// string or []byte.
+type Row struct {
+	Table   string
+	Columns []string
+	Values  []any
+}
+
+// ErrNoMoreRows ends Load.
+var ErrNoMoreRows = errors.New("no more rows")
+
+// ErrNotEmpty says that a database has content already.
+var ErrNotEmpty = errors.New("the database has content already")
+
 // Store is a database of the service. It is safe for concurrent use.
 type Store interface {
 	RequestReader
@@ -63,6 +77,14 @@ type Store interface {
 	// connection to a server breaks during the commit, Write fails though the
 	// commit may have taken place: the next transaction's head tells.
 	Write(ctx context.Context, fn func(Tx) error) error
+	// Dump gives one state of the database: the version of its schema to begin,
+	// then every row to row. Their errors end it. For backups.
+	Dump(ctx context.Context, begin func(schema int) error, row func(Row) error) error
+	// Load fills a database that nothing was written to yet (else ErrNotEmpty)
+	// with what Dump gave, also that of the other engine or of an older schema (of
+	// a newer one: ErrTooNew): all of it or, if next fails, nothing. next ends with
+	// ErrNoMoreRows.
+	Load(ctx context.Context, schema int, next func() (Row, error)) error
 	// Ping tells whether the database answers.
 	Ping(ctx context.Context) error
 	Close() error

@@ -5,8 +5,7 @@
 // lock keeps every second process out for as long as the store is open. A
 // commit is on the disk when Write returns (WAL, synchronous=FULL).
 //
-// Backups: `sqlite3 signpath.db ".backup copy.db"` works while the service
-// runs. Copying the files of a running service does not.
+// Copying the files of a running service makes no backup; Dump does.
 package sqlite
 
 import (
@@ -54,6 +53,29 @@ func Open(ctx context.Context, dir string) (store.Store, error) {
 			err = fmt.Errorf("%w (%w)", store.ErrFull, err)
 		}
 		return nil, fmt.Errorf("opening the data folder: %w", err)
+	}
+	return db, nil
+}
+
+// OpenReader opens an existing database to read from it, also while another
+// process has the store open, e.g. for a backup. It takes no lock and changes
+// nothing; writing fails. Run as root it leaves the files to their owner.
+func OpenReader(ctx context.Context, dir string) (store.Store, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, databaseFile)
+	if _, err := os.Stat(path); err != nil {
+		return nil, fmt.Errorf("opening the data folder: %w", err)
+	}
+	reader, err := sql.Open("sqlite", dsn(path, "_query_only=1"))
+	if err != nil {
+		return nil, fmt.Errorf("opening the data folder: %w", err)
+	}
+	db := sqlstore.New(dialect{}, reader, reader, nil)
+	if err := db.Ping(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("opening the data folder: %w", err), db.Close())
 	}
 	return db, nil
 }

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"signpath/internal/service/model"
@@ -60,5 +61,35 @@ func TestUpgradeFromFirst(t *testing.T) {
 	}
 	if hooks, err := db.Webhooks(t.Context(), "o", ""); err != nil || len(hooks) != 1 || hooks[0].Notices {
 		t.Errorf("%+v %v", hooks, err)
+	}
+}
+
+// A table that nobody added to the list would be missing in every backup.
+func TestEveryTableIsDumped(t *testing.T) {
+	writer, reader, err := openPools(filepath.Join(t.TempDir(), "x.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	defer writer.Close()
+	if err := migrate(t.Context(), writer, "x"); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := writer.Query("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name <> 'schema_version' ORDER BY name")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var there []string
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			t.Fatal(err)
+		}
+		there = append(there, name)
+	}
+	listed := slices.Sorted(slices.Values(sqlstore.Tables))
+	if !slices.Equal(there, listed) || rows.Err() != nil {
+		t.Errorf("the database has %v, the list %v", there, listed)
 	}
 }

@@ -56,4 +56,5 @@ func Run(t *testing.T, create func(t *testing.T) Opener) {
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, create(t)) })
 	}
+	t.Run("Dump", func(t *testing.T) { testDump(t, create) })
 }
