@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"signpath/internal/service/auth"
 	"signpath/internal/service/egress"
 	"signpath/internal/service/httpapi"
+	"signpath/internal/service/metrics"
 	"signpath/internal/service/signing"
 	"signpath/internal/service/store"
 	"signpath/internal/service/syslog"
@@ -43,6 +45,9 @@ type service struct {
 	http         *http.Server
 	listener     net.Listener
 	socket       *admin.SocketServer
+	metrics      *http.Server // nil: nobody asks for metrics
+	scrapes      net.Listener
+	objects      atomic.Pointer[objects]
 	logger       *slog.Logger
 	watch        sync.WaitGroup
 	uses         auth.Uses // of API tokens
@@ -61,6 +66,8 @@ type doors struct {
 	logger       *slog.Logger
 	stream       *syslog.Stream // of the audit log; nil: none
 
+	metrics net.Listener // that Prometheus asks; nil: none
+
 	limits        httpapi.Limits
 	egress        egress.Config // where webhooks and artifact links may lead
 	artifactHosts []string      // that artifact links may name
@@ -70,10 +77,11 @@ type doors struct {
 // served before run.
 func newService(ctx context.Context, i *installation, d doors) (*service, error) {
 	s := &service{installation: i, logger: d.logger, listener: d.listener, stream: d.stream, later: newLater(i, d)}
+	counted := metrics.New(buildinfo.Version(), buildinfo.Commit(), s.state)
 	var err error
 	s.signing, err = signing.New(ctx, signing.Config{
 		Store: i.store, Log: i.log, Keys: i.ring, Logger: d.logger, WebURL: d.publicURL + "/Web",
-		Quota: s.later.quotas,
+		Quota: s.later.quotas, Observe: counted.Signed,
 	})
 	if err != nil {
 		return nil, err
@@ -89,7 +97,7 @@ func newService(ctx context.Context, i *installation, d doors) (*service, error)
 		Handler: httpapi.New(httpapi.Config{
 			Administration: i.admin, TokenUsed: s.uses.Used, Requests: s.later.requests, Limits: d.limits,
 			Signing: s.signing, Logger: d.logger, PublicURL: d.publicURL, Version: buildinfo.Version(),
-			Health: i.health, DeepHealth: i.deepHealth,
+			Health: i.health, DeepHealth: i.deepHealth, Observe: counted.Request,
 			TrustForwardedFor: d.forwardedFor,
 		}),
 		ReadHeaderTimeout: readHeaderTime,
@@ -102,6 +110,9 @@ func newService(ctx context.Context, i *installation, d doors) (*service, error)
 		DisableGeneralOptionsHandler: true,
 	}
 	s.http.TLSConfig = d.tls
+	if d.metrics != nil {
+		s.metrics, s.scrapes = newMetricsServer(counted, d.logger), d.metrics
+	}
 	if d.folder != "" {
 		s.socket, err = admin.ServeSocket(d.folder, i.admin, d.logger)
 		if err != nil && !errors.Is(err, errors.ErrUnsupported) {
@@ -123,6 +134,9 @@ func (s *service) run(ctx context.Context, ready func()) error {
 	s.installation.startTokens(s.signing.Snapshot().Keys(), s.logger)
 	served := make(chan error, 1)
 	go func() { served <- s.serve() }()
+	if s.metrics != nil {
+		s.watch.Go(func() { _ = s.metrics.Serve(s.scrapes) })
+	}
 	ready()
 	var err error
 	select {
@@ -134,6 +148,9 @@ func (s *service) run(ctx context.Context, ready func()) error {
 	defer cancel()
 	if stopErr := s.http.Shutdown(stopCtx); stopErr != nil {
 		err = errors.Join(err, fmt.Errorf("some requests did not end: %w", stopErr), s.http.Close())
+	}
+	if s.metrics != nil {
+		_ = s.metrics.Close() // a scrape that is cut off comes again
 	}
 	stopWatch()
 	s.watch.Wait()

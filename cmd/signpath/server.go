@@ -26,6 +26,7 @@ type serverCommand struct {
 	TLSKey       string `name:"tls-key" help:"Private key of the TLS certificate, PEM." placeholder:"FILE" env:"SIGNPATH_SERVER_TLS_KEY"`
 	NoTLS        bool   `name:"no-tls" help:"Serve plain HTTP, on a loopback address only, e.g. behind a proxy on this machine." env:"SIGNPATH_SERVER_NO_TLS"`
 	ClientCA     string `name:"client-ca" help:"Demand client certificates of these authorities, PEM." placeholder:"FILE" env:"SIGNPATH_SERVER_CLIENT_CA"`
+	Metrics      string `name:"metrics-listen" help:"Address and port where Prometheus gets /metrics, without TLS and token. Default: nowhere." placeholder:"HOST:PORT" env:"SIGNPATH_SERVER_METRICS_LISTEN"`
 	PublicURL    string `name:"public-url" help:"Where clients reach the service. Default: the listen address." placeholder:"URL" env:"SIGNPATH_SERVER_PUBLIC_URL"`
 	ForwardedFor bool   `help:"Take the address of callers from the last entry of X-Forwarded-For. Only behind exactly one proxy, which adds it: callers could forge it else." env:"SIGNPATH_SERVER_FORWARDED_FOR"`
 	AuditStrict  bool   `help:"Answer only when the outcome of a signature is on record too, not its intent alone." env:"SIGNPATH_SERVER_AUDIT_STRICT"`
@@ -142,6 +143,13 @@ func (c *serverCommand) serve(ctx context.Context, t *terminal, i *installation,
 	var err error
 	if d.egress, err = c.laterFlags.check(); err != nil {
 		return err
+	}
+	if c.Metrics != "" {
+		if d.metrics, _, err = listen(ctx, c.Metrics); err != nil {
+			return err
+		}
+		defer d.metrics.Close()
+		logger.Info("metrics", slog.String("listen", d.metrics.Addr().String()))
 	}
 	if c.receiver != nil {
 		d.stream = &syslog.Stream{Store: i.store, Target: *c.receiver, Shared: c.Database != "" || c.DatabaseFile != "", Logger: logger}

@@ -3,6 +3,7 @@ package samples
 import (
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"signpath/e2e/rig"
@@ -61,7 +62,8 @@ func TestImages(t *testing.T) {
 	registry := rig.StartRegistry(t)
 	for name, variable := range map[string]string{"Cosign": "E2E_COSIGN", "Notation": "E2E_NOTATION"} {
 		t.Run(name, func(t *testing.T) {
-			image := registry.Address + "/samples/" + "image@" + registry.Push(t, "samples/image", "an image for "+name)
+			// Both tools speak plain HTTP with a registry of this name, with others TLS.
+			image := strings.Replace(registry.Address, "127.0.0.1", "localhost", 1) + "/samples/" + "image@" + registry.Push(t, "samples/image", "an image for "+name)
 			r := place("").run(t, s.Tool(t, found(t, variable)...), name, "p256", t.TempDir(), "-Image", image).OK(t)
 			if name == "Notation" {
 				r.Says(t, "Successfully verified signature for "+image)

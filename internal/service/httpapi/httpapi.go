@@ -61,6 +61,9 @@ type Config struct {
 	// https://sign.example.com:8443. The API is at PublicURL/Api.
 	PublicURL string
 	Version   string // semantic version of the program, for Meta/SystemInfo
+	// Observe is told of every answer: method, pattern of the route ("none"),
+	// status, duration. Nil: nobody counts.
+	Observe func(method, route string, status int, took time.Duration)
 	// Health tells whether signatures are possible as far as that is cheap to
 	// know (database); DeepHealth asks the key stores too. Nil: always healthy.
 	Health     func(ctx context.Context) error

@@ -66,6 +66,8 @@ type Config struct {
 	// are WebURL/{organization}/SigningRequests/{id}.
 	WebURL string
 	Quota  Quota // nil: no organization has one
+	// Observe is told of every decision, after it; nil: nobody counts.
+	Observe func(Observation)
 }
 
 // Service signs. It is safe for concurrent use.
@@ -224,6 +226,7 @@ func (s *Service) Sign(ctx context.Context, req Request) (*Result, error) {
 		if problem != nil {
 			return nil, s.refuse(ctx, d, &quotaCheck, problem)
 		}
+		begin := time.Now()
 		at, err := s.announce(ctx, d, id)
 		if err != nil {
 			giveBack()
@@ -236,7 +239,7 @@ func (s *Service) Sign(ctx context.Context, req Request) (*Result, error) {
 		case err != nil:
 			return nil, notRecorded(ctx, err)
 		default:
-			return s.perform(ctx, d, id, at)
+			return s.perform(ctx, d, id, at, time.Since(begin))
 		}
 	}
 	return nil, wire.NewProblem(http.StatusServiceUnavailable, "The configuration of the service is changing all the time. Nothing was signed. Try again.")
@@ -273,6 +276,7 @@ func (s *Service) NewerThan(ctx context.Context, old *authz.Snapshot) bool {
 func (s *Service) refuse(ctx context.Context, d *decision, failed *check, problem *wire.Problem) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), refusalWait) // a hang-up hides no refusal
 	defer cancel()
+	s.observe(Observation{Refused: failed.number})
 	if err := s.Log.RecordLater(ctx, d.refused(failed, problem)); err != nil {
 		return &Error{Problem: wire.NewProblem(http.StatusInternalServerError, "The request was refused, but the refusal cannot be recorded in the audit log. Ask the operator of the service."), Cause: err}
 	}
@@ -293,7 +297,7 @@ func notRecorded(ctx context.Context, cause error) error {
 
 // perform uses the key for a request that is on record, and records the
 // outcome whatever happens, also after a hang-up of the client or a panic.
-func (s *Service) perform(ctx context.Context, d *decision, id string, at audit.Position) (*Result, error) {
+func (s *Service) perform(ctx context.Context, d *decision, id string, at audit.Position, intent time.Duration) (*Result, error) {
 	outcome := d.failed(id, at, errors.New("the service failed while it signed"))
 	told := false
 	defer func() {
@@ -301,7 +305,10 @@ func (s *Service) perform(ctx context.Context, d *decision, id string, at audit.
 			s.Log.Outcome(outcome)
 		}
 	}()
+	begin := time.Now()
 	signature, err := s.useKey(ctx, d)
+	s.observe(Observation{KeyType: d.key.Type, KeyBits: d.key.Bits, KeyStore: d.key.Backend, Algorithm: d.req.Hash.Scheme.Algorithm,
+		Failed: err != nil, Intent: intent, KeyUse: time.Since(begin)})
 	if err != nil {
 		outcome = d.failed(id, at, err)
 	} else {

@@ -51,3 +51,26 @@ func TestKeyStoreAway(t *testing.T) {
 		t.Errorf("%+v %v", d, err)
 	}
 }
+
+// Who counts is told of each signature and of each refusal.
+func TestObserve(t *testing.T) {
+	w := newWorld(t, false)
+	var seen []Observation
+	w.service.Observe = func(o Observation) { seen = append(seen, o) }
+	if _, err := w.service.Sign(t.Context(), w.request("p256")); err != nil {
+		t.Fatal(err)
+	}
+	foreign := w.request("p256")
+	foreign.SigningPolicySlug = "nobody"
+	if _, err := w.service.Sign(t.Context(), foreign); err == nil {
+		t.Fatal("signed")
+	}
+	w.service.Keys = awayRing{KeyRing: w.ring}
+	if _, err := w.service.Sign(t.Context(), w.request("rsa2048")); err == nil {
+		t.Fatal("signed")
+	}
+	if len(seen) != 3 || seen[0].Refused != 0 || seen[0].Failed || seen[0].KeyBits != 256 || seen[0].Intent <= 0 || seen[0].KeyUse <= 0 || seen[0].KeyStore == "" ||
+		seen[1].Refused != 2 || seen[2].Refused != 0 || !seen[2].Failed {
+		t.Errorf("%+v", seen)
+	}
+}
