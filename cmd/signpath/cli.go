@@ -26,16 +26,19 @@ type commands struct {
 	NoColor bool        `help:"Print without colour, as the environment variable NO_COLOR does."`
 	Version versionFlag `help:"Print version and commit."`
 
-	Server  serverCommand  `cmd:"" help:"Run the signing service."`
-	Dev     devCommand     `cmd:"" help:"Run a throw-away signing service for development and tests."`
-	Admin   adminCommands  `cmd:"" help:"Administer an installation, running or not."`
-	Audit   auditCommands  `cmd:"" help:"Read, export and verify the audit log."`
-	Sign    signCommand    `cmd:"" help:"Sign a file or a digest with a key of the service."`
-	Verify  verifyCommand  `cmd:"" help:"Verify a signature on this machine."`
-	Doctor  doctorCommand  `cmd:"" help:"Find out why signing does not work, and what to mend."`
-	GPG     gpgCommands    `cmd:"" name:"gpg" help:"Let GnuPG, and so rpmsign, debsign, git and others, sign with keys of the service."`
-	Show    versionCommand `cmd:"" name:"version" help:"Print version and commit."`
-	streams streams        `kong:"-"`
+	Server       serverCommand        `cmd:"" help:"Run the signing service."`
+	Dev          devCommand           `cmd:"" help:"Run a throw-away signing service for development and tests."`
+	Admin        adminCommands        `cmd:"" help:"Administer an installation, running or not."`
+	Audit        auditCommands        `cmd:"" help:"Read, export and verify the audit log."`
+	Sign         signCommand          `cmd:"" help:"Sign a file or a digest with a key of the service."`
+	Verify       verifyCommand        `cmd:"" help:"Verify a signature on this machine."`
+	Doctor       doctorCommand        `cmd:"" help:"Find out why signing does not work, and what to mend."`
+	GPG          gpgCommands          `cmd:"" name:"gpg" help:"Let GnuPG, and so rpmsign, debsign, git and others, sign with keys of the service."`
+	Token        localTokenCommands   `cmd:"" help:"Protect an API token on Windows, for the configuration file."`
+	Certificates certificatesCommands `cmd:"" help:"Keep certificates of signing policies in the Windows store, for tools that look there."`
+	Keychain     keychainCommands     `cmd:"" help:"On macOS: put certificates of the service into the keychain, for codesign and others."`
+	Show         versionCommand       `cmd:"" name:"version" help:"Print version and commit."`
+	streams      streams              `kong:"-"`
 }
 
 // description stands below the usage line of `signpath --help`.

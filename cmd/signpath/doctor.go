@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"unicode/utf8"
 
@@ -38,7 +39,7 @@ func (doctorCommand) Help() string {
   failed    signing cannot work like this
   skipped   could not be looked at; the line says why
 
-Below a line stands what to do. Nothing is signed and nothing is changed; the module is loaded in another process (signpath-hsm), never in this one; of the token only length and form are shown. Exit code: 0 when nothing failed (warnings do not count), 1 when something did, 130 when it was stopped.
+Below a line stands what to do. Nothing is signed and nothing is changed; the module is loaded in another process (signpath-hsm; on Windows this program once more), never in this one; of the token only length and form are shown. Exit code: 0 when nothing failed (warnings do not count), 1 when something did, 130 when it was stopped.
 
 ` + examples(
 		"signpath doctor",
@@ -95,7 +96,14 @@ func moduleBeside() string {
 	if err != nil {
 		return ""
 	}
-	path := filepath.Join(filepath.Dir(self), "libSignPath.Cryptoki.so")
+	name := "libSignPath.Cryptoki.so"
+	switch runtime.GOOS {
+	case "windows":
+		name = "SignPath.Cryptoki.dll"
+	case "darwin":
+		name = "libSignPath.Cryptoki.dylib"
+	}
+	path := filepath.Join(filepath.Dir(self), name)
 	if _, err := os.Stat(path); err != nil {
 		return ""
 	}
@@ -103,10 +111,14 @@ func moduleBeside() string {
 }
 
 // workerBeside is signpath-hsm where this program looks for it; "" when it is not there.
+// On Windows it is this program.
 func workerBeside() string {
 	self, err := os.Executable()
 	if err != nil {
 		return ""
+	}
+	if runtime.GOOS == "windows" {
+		return self
 	}
 	for _, folder := range workerFolders {
 		path := filepath.Join(filepath.Dir(self), folder, workerName)

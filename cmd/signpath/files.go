@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+
+	"signpath/internal/rights"
 )
 
 // Modes of what is written.
@@ -62,6 +64,12 @@ func createFile(path string, mode fs.FileMode) (*newFile, error) {
 	if err := f.Chmod(mode); err != nil && runtime.GOOS != "windows" {
 		n.abandon()
 		return nil, fmt.Errorf("creating %s: %w", path, reason(err))
+	}
+	if mode.Perm()&0o077 == 0 { // before anything is in it
+		if err := rights.Keep(f.Name()); err != nil {
+			n.abandon()
+			return nil, err
+		}
 	}
 	return n, nil
 }
@@ -118,6 +126,11 @@ func makeFolder(path string, mode fs.FileMode) (created bool, err error) {
 	}
 	if err := os.MkdirAll(path, mode); err != nil {
 		return false, badInput(fmt.Errorf("creating the folder %s: %w", path, errors.Unwrap(err)), "")
+	}
+	if mode.Perm()&0o077 == 0 {
+		if err := rights.Keep(path); err != nil {
+			return true, badInput(err, "")
+		}
 	}
 	return true, nil
 }

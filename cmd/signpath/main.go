@@ -29,5 +29,10 @@ func main() {
 	case gpg.DaemonName:
 		os.Exit(runDaemon(s, os.Args[1:]))
 	}
+	if len(os.Args) > 2 && os.Args[1] == tryFlag {
+		if code, done := tryModule(os.Args[2:], s.out); done {
+			os.Exit(code)
+		}
+	}
 	os.Exit(run(os.Args[1:], s))
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strings"
 
 	"signpath/internal/secret"
@@ -60,6 +61,26 @@ func (t *terminal) askPassword(question string) (secret.Secret, error) {
 		return secret.Secret{}, badInput(fmt.Errorf("reading the password: %w", err), "")
 	}
 	return passwordOf([]byte(line), "the answer")
+}
+
+// untilRestored puts a terminal back as it was when restore is called, or when a
+// signal ends the program before.
+func untilRestored(put func(), ends ...os.Signal) (restore func()) {
+	signals, done := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(signals, ends...)
+	go func() {
+		select {
+		case <-signals:
+			put()
+			os.Exit(exitFailed)
+		case <-done:
+		}
+	}()
+	return func() {
+		signal.Stop(signals)
+		close(done)
+		put()
+	}
 }
 
 var errNoTerminal = usage(errors.New("there is no terminal to ask for the password"), "give it with --password-file FILE, or --password-file - for stdin")

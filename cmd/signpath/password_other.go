@@ -1,4 +1,4 @@
-//go:build !linux && !darwin
+//go:build !linux && !darwin && !windows
 
 package main
 
@@ -7,5 +7,5 @@ import (
 	"os"
 )
 
-// hideInput is for terminals of Unix; elsewhere the password comes from a file.
+// hideInput is for terminals of Unix and Windows; elsewhere the password comes from a file.
 func hideInput(*os.File) (restore func(), err error) { return nil, errors.ErrUnsupported }

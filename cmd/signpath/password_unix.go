@@ -4,7 +4,6 @@ package main
 
 import (
 	"os"
-	"os/signal"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,19 +23,5 @@ func hideInput(f *os.File) (restore func(), err error) {
 		return nil, err
 	}
 	put := func() { _ = unix.IoctlSetTermios(fd, setTermios, old) } // nothing can be done about a terminal that is gone
-	signals, done := make(chan os.Signal, 1), make(chan struct{})
-	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
-	go func() {
-		select {
-		case <-signals:
-			put()
-			os.Exit(exitFailed)
-		case <-done:
-		}
-	}()
-	return func() {
-		signal.Stop(signals)
-		close(done)
-		put()
-	}, nil
+	return untilRestored(put, unix.SIGINT, unix.SIGTERM, unix.SIGHUP), nil
 }

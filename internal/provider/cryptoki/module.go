@@ -23,6 +23,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -52,7 +53,9 @@ type Options struct {
 	Version   string // of the module, for the log and the service
 	ULongSize int    // bytes of a CK_ULONG in the host: 8 (also for 0), or 4 on Windows
 	// Privileged says that the host has more rights than who started it (setuid,
-	// setgid, file capabilities): then nothing is written where the caller says.
+	// setgid, file capabilities; elevated on Windows): then nothing is written where
+	// the caller says. On Windows the log is, in a folder of that same user, for
+	// there is none that does not depend on the environment.
 	Privileged bool
 
 	Load     func(environ []string, tool settings.Explicit) (settings.Settings, error)
@@ -114,8 +117,10 @@ func (m *Module) Initialize(environ []string) (rv RV) {
 	}
 	s, err := m.opts.Load(environ, settings.Explicit{})
 	if m.opts.Privileged {
-		s.Log.FileDirectory = settings.SharedLogDirectory
 		s.ListCacheFolder = ""
+		if runtime.GOOS != "windows" {
+			s.Log.FileDirectory = settings.SharedLogDirectory
+		}
 	}
 	log, closeLog := m.opts.OpenLog(s)
 	app := newApplication(m, s, err, log, closeLog)

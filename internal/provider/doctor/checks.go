@@ -53,6 +53,8 @@ var checks = []check{
 	{"certificates", "certificates are there and valid", checkCertificates},
 	{"gpg", "OpenPGP keys can be seen by tools", checkGPG},
 	{"module", "the PKCS #11 module can be loaded", checkModule},
+	{"providers", "Windows finds the KSP and the CSP", checkProviders},
+	{"store", "certificates in the Windows stores", checkStore},
 }
 
 func ok(format string, args ...any) []Finding { return one(OK, "", format, args...) }
@@ -89,8 +91,11 @@ func checkSettings(f *Facts) (out []Finding) {
 		if p.Field == "" {
 			cure = "Mend the file; until then nothing in it counts."
 		}
-		if p.Source != "" {
-			where = strings.TrimPrefix(p.Field+", "+p.Source, ", ")
+		switch { // not "…TOKEN: the value", which would look like a token to those who redact texts
+		case p.Source != "" && p.Field != "":
+			where += " (" + p.Source + ")"
+		case p.Source != "":
+			where = p.Source
 		}
 		out = append(out, Finding{Failed, where + ": " + p.Cause, cure})
 	}
@@ -115,11 +120,11 @@ func checkConfigFile(f *Facts) []Finding {
 	if file.Err != nil {
 		return one(Warning, "", "%s: %v", file.Path, file.Err)
 	}
-	if f.Windows {
-		return ok("%s was read; who else may read it is not looked at on this system", file.Path)
-	}
 	holdsToken := strings.HasPrefix(f.Settings.Source("ApiToken"), "file ")
 	var out []Finding
+	if f.Windows {
+		return checkAccessList(file, holdsToken && f.Settings.PlainToken())
+	}
 	if holdsToken && file.Mode&0o004 != 0 {
 		out = append(out, Finding{Warning, fmt.Sprintf("%s holds the token and every user of this machine may read it (mode %04o)", file.Path, file.Mode), "chmod 600 " + file.Path + " (or 640 with the group of those who sign), and replace the token if strangers have access to this machine."})
 	}
@@ -131,6 +136,24 @@ func checkConfigFile(f *Facts) []Finding {
 	}
 	if out == nil {
 		return ok("%s (mode %04o)", file.Path, file.Mode)
+	}
+	return out
+}
+
+// checkAccessList judges the configuration file where there are no modes.
+func checkAccessList(file *File, plainToken bool) (out []Finding) {
+	if plainToken && len(file.Readers) > 0 {
+		out = append(out, Finding{Warning, fmt.Sprintf("%s holds the token in plain text, and others may read it: %s", file.Path, listed(file.Readers)),
+			"Encrypt the token (signpath token protect), or take the right away: icacls FILE /inheritance:r /grant:r YOU:F. Replace the token if strangers have access to this machine."})
+	}
+	if len(file.Writers) > 0 {
+		out = append(out, Finding{Warning, fmt.Sprintf("others may change %s and so lead the token elsewhere: %s", file.Path, listed(file.Writers)), "Take the right away, e.g. by icacls FILE /inheritance:r /grant:r Administrators:F /grant:r Users:R"})
+	}
+	if file.Owner != "" {
+		out = append(out, Finding{Warning, fmt.Sprintf("%s belongs to %s, who may change it", file.Path, file.Owner), "Let it belong to the administrators or to the user who signs."})
+	}
+	if out == nil {
+		return ok("%s", file.Path)
 	}
 	return out
 }
@@ -203,9 +226,7 @@ func checkClientCertificate(f *Facts) (out []Finding) {
 	switch {
 	case f.brokenClientFiles():
 		return skipped("a value above must be mended first")
-	case s.TLSClientCertificate != "":
-		return skipped("it comes from the Windows certificate store")
-	case s.TLSClientCertificateFile == "":
+	case s.TLSClientCertificateFile == "" && s.TLSClientCertificate == "":
 		return skipped("TlsClientCertificateFile is not set")
 	case f.ClientErr != nil:
 		return remoteFinding(f.ClientErr)
@@ -214,6 +235,9 @@ func checkClientCertificate(f *Facts) (out []Finding) {
 	}
 	if k := f.ClientKey; k != nil && k.Err == nil && !f.Windows && remote.OpenKeyFile(k.Mode) {
 		out = append(out, Finding{Warning, fmt.Sprintf("every user of this machine may read the private key in %s (mode %04o)", k.Path, k.Mode), "chmod 600 " + k.Path + " (or 640 with the group of those who sign), and replace certificate and key if strangers have access to this machine."})
+	}
+	if k := f.ClientKey; k != nil && len(k.Readers) > 0 {
+		out = append(out, Finding{Warning, fmt.Sprintf("others may read the private key in %s: %s", k.Path, listed(k.Readers)), "icacls FILE /inheritance:r /grant:r YOU:F, and replace certificate and key if strangers have access to this machine."})
 	}
 	c := f.Client[0]
 	const renew = "Get a new certificate from the service's administrator."

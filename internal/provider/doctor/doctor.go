@@ -25,6 +25,7 @@ import (
 	"signpath/internal/provider/redact"
 	"signpath/internal/provider/remote"
 	"signpath/internal/provider/settings"
+	"signpath/internal/provider/winstore"
 	"signpath/internal/secret"
 	"signpath/internal/wire"
 )
@@ -79,14 +80,20 @@ type Facts struct {
 
 	Path *remote.Path // nil when the address or the way there is not configured usably
 
-	Asked    bool  // the service was asked for keys
-	KeysErr  error // why there is no list
-	Keys     []Key // all that the token sees, whatever the slugs
-	Left     []string
-	User     string // whose token it is, "" when the service does not tell
-	LogDir   *Folder
-	Module   *Module // nil when none was named
-	Windows  bool
+	Asked   bool  // the service was asked for keys
+	KeysErr error // why there is no list
+	Keys    []Key // all that the token sees, whatever the slugs
+	Left    []string
+	User    string // whose token it is, "" when the service does not tell
+	LogDir  *Folder
+	Module  *Module // nil when none was named
+	Windows bool
+
+	Providers    []Registration // Windows: of KSP and CSP, for 64-bit and 32-bit programs
+	ProvidersErr error
+	Store        []winstore.Listed // Windows: certificates that lead to our providers
+	StoreErr     error
+
 	Canceled bool // the caller ended it; the facts are incomplete
 }
 
@@ -96,6 +103,8 @@ type File struct {
 	Err   error       // it could not be looked at
 	Mode  fs.FileMode // permissions
 	Owner string      // name of the owner when that is neither this user nor root; else ""
+
+	Readers, Writers []string // Windows: who else may read and change it
 }
 
 // Folder is what matters about the folder of the log.
@@ -130,7 +139,7 @@ func Gather(ctx context.Context, in Input) *Facts {
 	if in.Now == nil {
 		in.Now = time.Now
 	}
-	f := &Facts{Now: in.Now(), Windows: windows}
+	f := &Facts{Now: in.Now(), Windows: onWindows}
 	var err error
 	f.Settings, err = settings.Load(in.Environ, in.Explicit)
 	errors.As(err, &f.LoadErr)
@@ -153,7 +162,9 @@ func Gather(ctx context.Context, in Input) *Facts {
 		f.Module = lookAtModule(in.Module)
 		f.Module.try(ctx, in.Helper, in.Environ)
 	}
+	f.Providers, f.ProvidersErr = registrations()
 	if !f.wayConfigured() {
+		f.lookAtStores()
 		return f
 	}
 	options := remote.Options{Product: "Doctor", Version: in.Version, Now: in.Now}
@@ -161,8 +172,35 @@ func Gather(ctx context.Context, in Input) *Facts {
 	if f.credentialsConfigured() && f.Path.Info.OK() {
 		f.askForKeys(ctx, in.Version, options)
 	}
+	f.lookAtStores()
 	f.Canceled = ctx.Err() != nil
 	return f
+}
+
+// lookAtStores compares the certificate stores of Windows with the keys in sight.
+func (f *Facts) lookAtStores() {
+	if !f.Windows {
+		return
+	}
+	var want []winstore.Wanted
+	if f.Asked && f.KeysErr == nil {
+		want = []winstore.Wanted{}
+		for _, k := range f.Keys {
+			w := winstore.Wanted{Policy: k.Name}
+			if k.Certificate != nil {
+				w.Certificate = k.Certificate.Raw
+			}
+			want = append(want, w)
+		}
+	}
+	for _, l := range []winstore.Location{winstore.CurrentUser, winstore.LocalMachine} {
+		have, err := winstore.Read(l)
+		if err != nil {
+			f.StoreErr = err
+			return
+		}
+		f.Store = append(f.Store, winstore.List(have, want, f.Settings.OrganizationID, nil, f.Now)...)
+	}
 }
 
 // wayConfigured tells whether the settings say usably where the service is. With

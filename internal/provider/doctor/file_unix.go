@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const windows = false
+const onWindows = false
 
 func lookAtFile(path string) *File {
 	f := &File{Path: path}

@@ -241,7 +241,10 @@ func checkModule(f *Facts) []Finding {
 	if out != nil {
 		return out
 	}
-	text := fmt.Sprintf("%s: %s, needs glibc %s, here is %s", m.Path, count(m.Exports, "function"), orUnknown(m.NeedsLibc), orUnknown(m.HasLibc))
+	text := fmt.Sprintf("%s: %s", m.Path, count(m.Exports, "function"))
+	if !m.DLL {
+		text += fmt.Sprintf(", needs glibc %s, here is %s", orUnknown(m.NeedsLibc), orUnknown(m.HasLibc))
+	}
 	if m.Beside == coreSame {
 		text += ", with its core beside it"
 	}
@@ -261,7 +264,7 @@ func (m *Module) loaded() string {
 		return "It was not loaded: nothing here could try it"
 	case m.Library != "":
 		return "Another process loaded and began it (" + m.Library + ")"
-	case m.TriedWith == "signpath-hsm":
+	case m.TriedWith == helperName():
 		return "Another process loaded it"
 	}
 	return "The dynamic loader finds everything that it needs; it was not loaded"

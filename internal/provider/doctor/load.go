@@ -43,8 +43,8 @@ next:
 	return append(out, "SIGNPATH_LOG_CONSOLE_LEVEL=none", "SIGNPATH_LOG_FILE_LEVEL=none")
 }
 
-// try lets another process load the module: helper (signpath-hsm), or, where
-// that is not installed, the dynamic loader, which checks less. A module of
+// try lets another process load the module: helper (signpath-hsm; on Windows this
+// program), or, where that is not installed, the dynamic loader, which checks less. A module of
 // this product is begun and ended, too; nobody is logged in.
 func (m *Module) try(ctx context.Context, helper string, environ []string) {
 	if m.Problem != "" {
@@ -81,6 +81,15 @@ func output(ctx context.Context, environ []string, name string, args ...string) 
 	return out.String(), problems.String(), err
 }
 
+// helperName is the program that loads a module for this one; on Windows, where that
+// needs no cgo, it is this program once more.
+func helperName() string {
+	if runtime.GOOS == "windows" {
+		return "another signpath.exe"
+	}
+	return "signpath-hsm"
+}
+
 // tryHelper tells whether the helper could be asked.
 func (m *Module) tryHelper(ctx context.Context, helper string, environ []string) bool {
 	args := []string{"--try-module", m.Path}
@@ -112,7 +121,7 @@ func (m *Module) tryHelper(ctx context.Context, helper string, environ []string)
 	default:
 		return false
 	}
-	m.TriedWith = "signpath-hsm"
+	m.TriedWith = helperName()
 	return true
 }
 

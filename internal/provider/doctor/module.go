@@ -30,6 +30,7 @@ type Module struct {
 	HasLibc   string   // of this machine, "" when unknown
 	Musl      bool     // this machine's C library is musl
 
+	DLL         bool       // it is one for Windows or macOS; what is said of glibc, cores and memory does not concern it
 	Carries     bool       // it carries a core of ours: it is this product's module
 	Beside      coreBeside // what lies beside it
 	NoMemoryRun bool       // the kernel refuses to run files in memory, which is how a module alone opens its core
@@ -94,6 +95,12 @@ func (m *Module) read() error {
 	data, err := os.ReadFile(m.Path)
 	if err != nil {
 		return &cured{plainPathError(err), "Give this user the right to read the file."}
+	}
+	switch runtime.GOOS {
+	case "windows":
+		return m.readPE(data)
+	case "darwin":
+		return m.readMachO(data)
 	}
 	file, err := openELF(data)
 	if err != nil {

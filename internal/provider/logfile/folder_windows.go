@@ -2,8 +2,10 @@ package logfile
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/windows"
@@ -25,10 +27,10 @@ func openFolder(path string) (*folder, error) {
 }
 
 func (f *folder) close()                  {}
-func (f *folder) path(name string) string { return filepath.Join(f.name, name) }
+func (f *folder) path(name string) string { return longPath(filepath.Join(f.name, name)) }
 
 // open opens a file for appending. It is shared for everything, deletion too:
-// else no process could rename it while another has it open. Links, devices and
+// else no process could rename it while another has it open. Reading is for the lock. Links, devices and
 // folders are refused.
 func (f *folder) open(name string) (*os.File, error) {
 	path, err := windows.UTF16PtrFromString(f.path(name))
@@ -36,7 +38,7 @@ func (f *folder) open(name string) (*os.File, error) {
 		return nil, err
 	}
 	const share = windows.FILE_SHARE_READ | windows.FILE_SHARE_WRITE | windows.FILE_SHARE_DELETE
-	h, err := windows.CreateFile(path, windows.FILE_APPEND_DATA|windows.FILE_READ_ATTRIBUTES|windows.SYNCHRONIZE, share, nil,
+	h, err := windows.CreateFile(path, windows.FILE_APPEND_DATA|windows.FILE_READ_DATA|windows.FILE_READ_ATTRIBUTES|windows.SYNCHRONIZE, share, nil,
 		windows.OPEN_ALWAYS, windows.FILE_ATTRIBUTE_NORMAL|windows.FILE_FLAG_OPEN_REPARSE_POINT, 0)
 	if err != nil {
 		return nil, err
@@ -67,7 +69,38 @@ func (f *folder) rename(from, to string) error {
 	if err != nil {
 		return err
 	}
-	return windows.MoveFileEx(a, b, windows.MOVEFILE_REPLACE_EXISTING)
+	err = windows.MoveFileEx(a, b, windows.MOVEFILE_REPLACE_EXISTING)
+	if err == windows.ERROR_ACCESS_DENIED || err == windows.ERROR_SHARING_VIOLATION {
+		// A file that somebody has open cannot be replaced, but renamed, and removed
+		// under the new name: all open it shared for that.
+		aside, nameErr := windows.UTF16PtrFromString(f.path(fmt.Sprintf("%s.%x.old", to, time.Now().UnixNano())))
+		if nameErr == nil && windows.MoveFileEx(b, aside, windows.MOVEFILE_REPLACE_EXISTING) == nil {
+			_ = windows.DeleteFile(aside)
+			err = windows.MoveFileEx(a, b, windows.MOVEFILE_REPLACE_EXISTING)
+		}
+	}
+	return err
+}
+
+// writeLine appends a line under a lock. Windows keeps appended lines of several
+// processes apart on its own disks, but not on every server's, nor does Wine. When the
+// lock cannot be had, the line is written without.
+func writeLine(file *os.File, line []byte) (int, error) {
+	// One byte behind everything that will ever be there: locks keep others from
+	// writing what they cover.
+	place := func() *windows.Overlapped { return &windows.Overlapped{Offset: 0xFFFFFFFE, OffsetHigh: 0x7FFFFFFF} }
+	h := windows.Handle(file.Fd())
+	for end := time.Now().Add(lockWait); ; time.Sleep(time.Millisecond) {
+		err := windows.LockFileEx(h, windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, place())
+		if err == nil {
+			defer func() { _ = windows.UnlockFileEx(h, 0, 1, 0, place()) }()
+			break
+		}
+		if err != windows.ERROR_LOCK_VIOLATION && err != windows.ERROR_IO_PENDING || time.Now().After(end) {
+			break
+		}
+	}
+	return file.Write(line)
 }
 
 // lock takes the lock file. Closing it gives the lock back, as does the end of
@@ -91,5 +124,27 @@ func (f *folder) lock(name string, wait time.Duration) (*os.File, error) {
 	}
 }
 
-// ownSuffix is added to the file's name when the plain name cannot be opened.
-func ownSuffix() string { return ".own" }
+// ownSuffix is added to the file's name when the plain name cannot be opened: the
+// user's security identifier, so that two users do not meet again.
+func ownSuffix() string {
+	u, err := windows.GetCurrentProcessToken().GetTokenUser()
+	if err != nil {
+		return ".own"
+	}
+	return "." + u.User.Sid.String()
+}
+
+// maxPlainPath is from where on a path needs the form that lifts the old limit of
+// 260 characters ("Maximum Path Length Limitation").
+const maxPlainPath = 200
+
+// longPath gives an absolute path in that form when it is long.
+func longPath(path string) string {
+	switch {
+	case len(path) < maxPlainPath || strings.HasPrefix(path, `\\?\`) || !filepath.IsAbs(path):
+		return path
+	case strings.HasPrefix(path, `\\`):
+		return `\\?\UNC` + path[1:]
+	}
+	return `\\?\` + path
+}

@@ -16,8 +16,8 @@ const (
 )
 
 // rotatingFile is a file that several processes append to. Every line is one
-// write to a descriptor opened for appending, so lines of different processes
-// never mix. A process that finds the file full takes the lock beside it, looks
+// write to a descriptor opened for appending, on Windows under a lock as well, so
+// lines of different processes never mix. A process that finds the file full takes the lock beside it, looks
 // again, renames and goes on with a fresh file; the others notice that the name
 // belongs to another file and reopen. A line that arrives in between is in the
 // first old copy: late, but whole.
@@ -82,7 +82,7 @@ func (r *rotatingFile) append(line []byte) error {
 			return err
 		}
 	}
-	n, err := r.file.Write(line)
+	n, err := writeLine(r.file, line)
 	if err == nil && n < len(line) {
 		err = errShort
 	}

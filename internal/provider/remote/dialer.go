@@ -38,7 +38,7 @@ func newDialer(s settings.Settings) (*dialer, error) {
 	if cert != nil {
 		cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert, nil }
 	}
-	return &dialer{tcp: (&net.Dialer{KeepAlive: 15 * time.Second}).DialContext, tls: cfg, client: cert, roots: roots, proxy: s.Proxy}, nil
+	return &dialer{tcp: (&net.Dialer{KeepAlive: 15 * time.Second, Control: quietSocket}).DialContext, tls: cfg, client: cert, roots: roots, proxy: s.Proxy}, nil
 }
 
 // connect opens the way to the service: TCP, perhaps a proxy's tunnel, TLS.

@@ -57,6 +57,9 @@ func throughTCP(t *testing.T, h http.HandlerFunc) (*setup, *faultproxy.Proxy) {
 
 func ok(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, emptyList) }
 
+// long is a time-out that a sound answer keeps on a busy machine, too.
+const long = 1500 * time.Millisecond
+
 // Each fault happens twice; then the service is well.
 func TestFaultsThatPass(t *testing.T) {
 	for name, f := range map[string]faultproxy.Fault{
@@ -66,7 +69,7 @@ func TestFaultsThatPass(t *testing.T) {
 		"reset before":         {Kind: faultproxy.Reset},
 		"stalled header":       {Kind: faultproxy.Stall},
 		"stalled body":         {Kind: faultproxy.Stall, After: 125},
-		"too slow":             {Kind: faultproxy.Slow, Pause: 30 * time.Millisecond},
+		"too slow":             {Kind: faultproxy.Slow, Pause: 100 * time.Millisecond},
 		"close after request":  {Kind: faultproxy.CloseAfterRequest},
 		"lost answer":          {Kind: faultproxy.LostAnswer},
 		"longer than it is":    {Kind: faultproxy.WrongLength, Delta: 5},
@@ -77,7 +80,7 @@ func TestFaultsThatPass(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s, p := throughHTTP(t, ok)
 			if f.Kind == faultproxy.Stall || f.Kind == faultproxy.Slow { // the others end by themselves
-				s.settings.Timeouts.Request = 300 * time.Millisecond
+				s.settings.Timeouts.Request = long
 			}
 			p.Next(2, f)
 			if _, err := s.client().Policies(context.Background(), Filter{}, Attempt{}); err != nil {
@@ -96,7 +99,9 @@ func TestFaultsThatPass(t *testing.T) {
 	} {
 		t.Run("TCP "+name, func(t *testing.T) {
 			s, p := throughTCP(t, ok)
-			s.settings.Timeouts.Request = 300 * time.Millisecond
+			if f.Kind == faultproxy.Stall {
+				s.settings.Timeouts.Request = long
+			}
 			p.Next(2, f)
 			if _, err := s.client().Policies(context.Background(), Filter{}, Attempt{}); err != nil {
 				t.Fatal(err)

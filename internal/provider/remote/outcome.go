@@ -147,7 +147,20 @@ func isTimeout(err error) bool {
 }
 
 func isRefused(err error) bool {
-	return errors.Is(err, syscall.ECONNREFUSED) || strings.Contains(err.Error(), "actively refused") // Windows words it so
+	return errors.Is(err, syscall.ECONNREFUSED) || isSocketError(err, socketRefused)
+}
+
+// The numbers of Windows Sockets ("Windows Sockets Error Codes"), which have names of
+// their own in Go; their texts come in the language of the machine.
+const (
+	socketAborted syscall.Errno = 10053
+	socketReset   syscall.Errno = 10054
+	socketRefused syscall.Errno = 10061
+)
+
+func isSocketError(err error, number syscall.Errno) bool {
+	var e syscall.Errno
+	return errors.As(err, &e) && e == number
 }
 
 // isCut finds connections that ended too early. A TLS record that was damaged
@@ -155,5 +168,6 @@ func isRefused(err error) bool {
 func isCut(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNABORTED) ||
+		isSocketError(err, socketReset) || isSocketError(err, socketAborted) ||
 		isOp("local error")(err)
 }

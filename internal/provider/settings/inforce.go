@@ -86,6 +86,10 @@ func (s Settings) describeToken() string {
 	return text + ")"
 }
 
+// PlainToken tells whether the token was given as it is, readable for whoever can
+// read where it stands.
+func (s Settings) PlainToken() bool { return !s.APIToken.IsEmpty() && s.tokenForm == "plain" }
+
 // tokenForm names the form in which a token was given.
 func tokenForm(text string) string {
 	switch {

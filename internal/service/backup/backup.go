@@ -326,7 +326,7 @@ func value(raw json.RawMessage) (any, error) {
 	case json.Number:
 		i, err := n.Int64()
 		if err != nil {
-			return nil, fmt.Errorf("%s is no whole number up to %d", n, math.MaxInt64)
+			return nil, fmt.Errorf("%s is no whole number up to %d", n, int64(math.MaxInt64))
 		}
 		return i, nil
 	}
