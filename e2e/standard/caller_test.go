@@ -2,7 +2,6 @@ package standard
 
 import (
 	"bufio"
-	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -18,6 +17,7 @@ import (
 	"time"
 
 	"signpath/e2e/rig"
+	winrig "signpath/e2e/windows/rig"
 )
 
 // caller is the program of testdata/caller.c, built once.
@@ -51,12 +51,21 @@ type failure string
 func (r *run) fail(format string, args ...any) { panic(failure(fmt.Sprintf(format, args...))) }
 
 func start(t *testing.T, tok *token) *run {
-	program, err := caller()
-	if err != nil {
-		t.Fatal(err)
+	program := ""
+	if windows {
+		program = winrig.Compile(t, "amd64", "caller.exe", filepath.Join("testdata", "caller.c"))
+	} else {
+		p, err := caller()
+		if err != nil {
+			t.Fatal(err)
+		}
+		program = p
 	}
 	r := &run{tok: tok, cmd: exec.Command(program), stderr: &strings.Builder{}, syms: map[string]uint64{}}
 	r.cmd.Env, r.cmd.Stderr = tok.env(t), r.stderr
+	if windows { // without its standard error, which Wine's own programs keep open
+		r.cmd = winrig.Stock(t).Tool(t, rig.TheService(t), "Cryptoki", tok.more...).Command(program)
+	}
 	r.in = rig.Must(r.cmd.StdinPipe())
 	r.answers = bufio.NewReader(rig.Must(r.cmd.StdoutPipe()))
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -123,19 +132,6 @@ func (r *run) read(at uint64, n int) []byte {
 	return rig.Must(hex.DecodeString(r.ask("read %x %x", at, n)))
 }
 
-func long(v ...uint64) []byte {
-	var b []byte
-	for _, n := range v {
-		b = binary.LittleEndian.AppendUint64(b, n)
-	}
-	return b
-}
-
-// longs is an array of CK_ULONG in the process.
-func (r *run) longs(v ...uint64) uint64 { return r.bytes(long(v...)) }
-
-func (r *run) long(at uint64) uint64 { return binary.LittleEndian.Uint64(r.read(at, 8)) }
-
 // attr is one CK_ATTRIBUTE; nil is NULL_PTR.
 type attr struct {
 	kind  uint64
@@ -150,7 +146,7 @@ func (r *run) template(attrs ...attr) uint64 {
 		if a.value != nil {
 			at = r.bytes(a.value)
 		}
-		b = append(b, long(a.kind, at, uint64(len(a.value)))...)
+		b = append(b, entry(a.kind, at, uint64(len(a.value)))...)
 	}
 	return r.bytes(b)
 }
@@ -161,7 +157,7 @@ func (r *run) mechanism(kind uint64, parameter []byte) uint64 {
 	if parameter != nil {
 		at = r.bytes(parameter)
 	}
-	return r.longs(kind, at, uint64(len(parameter)))
+	return r.entries(kind, at, uint64(len(parameter)))
 }
 
 // ---- calls
@@ -221,12 +217,12 @@ func (r *run) load() { r.ask("load %s", r.tok.module) }
 // initialize is C_Initialize with CKF_OS_LOCKING_OK.
 func (r *run) initialize() {
 	r.load()
-	r.ok("C_Initialize", r.longs(0, 0, 0, 0, ckfOSLockingOK, 0))
+	r.ok("C_Initialize", r.arguments(0, 0, 0, 0, ckfOSLockingOK, 0))
 }
 
 func (r *run) slot() uint64 {
 	count := r.longs(16)
-	slots := r.mem(16 * 8)
+	slots := r.mem(16 * int(in.long))
 	r.ok("C_GetSlotList", 1, slots, count)
 	return r.long(slots)
 }
@@ -263,7 +259,7 @@ func (r *run) find(session uint64, attrs ...attr) []uint64 {
 	}
 	r.ok("C_FindObjectsInit", session, at, uint64(len(attrs)))
 	var all []uint64
-	found, count := r.mem(4*8), r.longs(0)
+	found, count := r.mem(4*int(in.long)), r.longs(0)
 	for {
 		r.ok("C_FindObjects", session, found, 4, count)
 		n := int(r.long(count))
@@ -271,7 +267,7 @@ func (r *run) find(session uint64, attrs ...attr) []uint64 {
 			break
 		}
 		for i := range n {
-			all = append(all, r.long(found+uint64(8*i)))
+			all = append(all, r.long(found+in.long*uint64(i)))
 		}
 	}
 	r.ok("C_FindObjectsFinal", session)
@@ -295,17 +291,17 @@ func (r *run) ecPublic(s uint64) uint64  { return r.key(s, ckoPublicKey, r.tok.e
 func (r *run) value(session, object, kind uint64) []byte {
 	t := r.template(attr{kind, nil})
 	r.ok("C_GetAttributeValue", session, object, t, 1)
-	n := r.long(t + 16)
+	n := r.long(t + in.length)
 	at := r.mem(int(n))
-	r.write(t, long(kind, at, n))
+	r.write(t, entry(kind, at, n))
 	r.ok("C_GetAttributeValue", session, object, t, 1)
 	return r.read(at, int(n))
 }
 
 func (r *run) state(session uint64) uint64 {
-	at := r.mem(32)
+	at := r.mem(int(in.session))
 	r.ok("C_GetSessionInfo", session, at)
-	return r.long(at + 8)
+	return r.long(at + in.long)
 }
 
 // sign is a whole C_SignInit and C_Sign.

@@ -58,8 +58,7 @@ const (
 func (rv RV) String() string { return fmt.Sprintf("0x%x", uint64(rv)) }
 
 const (
-	unavailable = ^uint64(0) // CK_UNAVAILABLE_INFORMATION
-	nowhere     = 0x7eadbeef // a handle that nobody gave
+	nowhere = 0x7eadbeef // a handle that nobody gave
 
 	ckfOSLockingOK = 2
 	ckfRW          = 2

@@ -48,7 +48,7 @@ var general = []kase{
 		notInitialized(r)
 	}},
 	{section: "5.4", name: "C_Initialize with NULL_PTR", do: func(r *run) { r.load(); r.ok("C_Initialize", 0); r.slot() }},
-	{section: "5.4", name: "C_Initialize with flags 0", do: func(r *run) { r.load(); r.ok("C_Initialize", r.longs(0, 0, 0, 0, 0, 0)); r.slot() }},
+	{section: "5.4", name: "C_Initialize with flags 0", do: func(r *run) { r.load(); r.ok("C_Initialize", r.arguments(0, 0, 0, 0, 0, 0)); r.slot() }},
 	{section: "5.4", name: "C_Initialize twice", do: func(r *run) {
 		r.initialize()
 		r.want(CKR_CRYPTOKI_ALREADY_INITIALIZED, "C_Initialize", 0)
@@ -56,7 +56,7 @@ var general = []kase{
 	}},
 	{section: "5.4", name: "C_Initialize with pReserved", do: func(r *run) {
 		r.load()
-		r.want(CKR_ARGUMENTS_BAD, "C_Initialize", r.longs(0, 0, 0, 0, ckfOSLockingOK, 1))
+		r.want(CKR_ARGUMENTS_BAD, "C_Initialize", r.arguments(0, 0, 0, 0, ckfOSLockingOK, 1))
 		r.want(CKR_CRYPTOKI_NOT_INITIALIZED, "C_GetInfo", r.mem(512))
 	}},
 	{section: "5.4", name: "C_Initialize with some but not all mutex functions", do: func(r *run) {
@@ -64,27 +64,27 @@ var general = []kase{
 		for missing := range 4 {
 			args := []uint64{1, 1, 1, 1, ckfOSLockingOK, 0}
 			args[missing] = 0
-			r.want(CKR_ARGUMENTS_BAD, "C_Initialize", r.longs(args...))
+			r.want(CKR_ARGUMENTS_BAD, "C_Initialize", r.arguments(args...))
 		}
 	}},
 	{section: "5.4", name: "C_Initialize with all mutex functions and CKF_OS_LOCKING_OK", do: func(r *run) {
 		r.load()
 		f := r.number("sym C_GetFunctionStatus") // never called: the flag is set
-		r.ok("C_Initialize", r.longs(f, f, f, f, ckfOSLockingOK, 0))
+		r.ok("C_Initialize", r.arguments(f, f, f, f, ckfOSLockingOK, 0))
 	}, fits: ours},
 	{section: "5.4", name: "C_Initialize with all mutex functions alone works or answers CKR_CANT_LOCK", do: func(r *run) {
 		r.load()
 		f := r.number("sym C_GetFunctionStatus")
-		r.want(CKR_CANT_LOCK, "C_Initialize", r.longs(f, f, f, f, 0, 0))
+		r.want(CKR_CANT_LOCK, "C_Initialize", r.arguments(f, f, f, f, 0, 0))
 	}, fits: ours},
 	{section: "5.4", name: "C_Initialize with CKF_LIBRARY_CANT_CREATE_OS_THREADS", do: func(r *run) {
 		r.load()
-		r.any([]RV{CKR_OK, CKR_NEED_TO_CREATE_THREADS}, "C_Initialize", r.longs(0, 0, 0, 0, 1|ckfOSLockingOK, 0))
+		r.any([]RV{CKR_OK, CKR_NEED_TO_CREATE_THREADS}, "C_Initialize", r.arguments(0, 0, 0, 0, 1|ckfOSLockingOK, 0))
 	}},
 	{section: "5.4", name: "C_Finalize with pReserved", do: func(r *run) {
 		r.initialize()
 		r.want(CKR_ARGUMENTS_BAD, "C_Finalize", r.mem(8))
-		r.ok("C_GetInfo", r.mem(88))
+		r.ok("C_GetInfo", r.mem(int(in.info)))
 	}},
 	{section: "5.4", name: "C_Finalize and C_Initialize again and again", do: func(r *run) {
 		r.load()
@@ -98,40 +98,40 @@ var general = []kase{
 		s := r.ready()
 		r.ok("C_Finalize", 0)
 		r.ok("C_Initialize", 0)
-		r.want(CKR_SESSION_HANDLE_INVALID, "C_GetSessionInfo", s, r.mem(32))
+		r.want(CKR_SESSION_HANDLE_INVALID, "C_GetSessionInfo", s, r.mem(int(in.session)))
 		r.equal("the state", r.state(r.open()), 0)
 	}},
 	{section: "5.4", name: "C_GetInfo", do: func(r *run) {
 		r.initialize()
-		at := r.mem(88)
+		at := r.mem(int(in.info))
 		r.ok("C_GetInfo", at)
-		b := r.read(at, 88)
+		b := r.read(at, int(in.info))
 		r.equal("cryptokiVersion", b[0:2], []byte{2, 40})
 		padded(r, "manufacturerID", b[2:34])
-		r.equal("flags", b[40:48], long(0))
-		padded(r, "libraryDescription", b[48:80])
+		r.equal("flags", b[in.infoFlags:][:in.long], long(0))
+		padded(r, "libraryDescription", b[in.infoDescription:][:32])
 	}},
 	{section: "5.4", name: "C_GetInfo without a place", do: func(r *run) { r.initialize(); r.want(CKR_ARGUMENTS_BAD, "C_GetInfo", 0) }},
 	{section: "5.4", name: "C_GetFunctionList before C_Initialize", do: func(r *run) {
 		r.load()
-		list := r.out("C_GetFunctionList")
-		b := r.read(list, 8+8*functions240)
+		list := r.outPointer("C_GetFunctionList")
+		b := r.read(list, int(in.functions+in.pointer*functions240))
 		r.equal("the version", b[:2], []byte{2, 40})
 		for i, f := range functions[:functions240] {
-			at := r.long(list + 8 + 8*uint64(i))
+			at := r.pointer(list + in.functions + in.pointer*uint64(i))
 			if at == 0 {
 				r.fail("%s is NULL in the list", f.name)
 			}
 		}
-		r.list = map[string]uint64{"C_Initialize": r.long(list + 8), "C_GetInfo": r.long(list + 24)}
+		r.list = map[string]uint64{"C_Initialize": r.pointer(list + in.functions), "C_GetInfo": r.pointer(list + in.functions + 2*in.pointer)}
 		r.ok("C_Initialize", 0)
-		r.ok("C_GetInfo", r.mem(88))
+		r.ok("C_GetInfo", r.mem(int(in.info)))
 	}},
 	{section: "3.6", name: "the functions of the list are the exported ones", do: func(r *run) {
 		r.load()
-		list := r.out("C_GetFunctionList")
+		list := r.outPointer("C_GetFunctionList")
 		for i, f := range functions[:functions240] {
-			r.equal(f.name, r.long(list+8+8*uint64(i)), r.number("sym %s", f.name))
+			r.equal(f.name, r.pointer(list+in.functions+in.pointer*uint64(i)), r.number("sym %s", f.name))
 		}
 	}},
 	{section: "5.4", name: "C_GetFunctionList without a place", do: func(r *run) { r.load(); r.want(CKR_ARGUMENTS_BAD, "C_GetFunctionList", 0) }},
@@ -147,23 +147,23 @@ var interfaces = []kase{
 		r.ok("C_GetInterfaceList", 0, n)
 		count := r.long(n)
 		r.write(n, long(count-1))
-		small := r.mem(24 * int(count-1))
+		small := r.mem(int(in.face * (count - 1)))
 		r.want(CKR_BUFFER_TOO_SMALL, "C_GetInterfaceList", small, n)
 		r.equal("the count", r.long(n), count)
-		list := r.mem(24 * int(count))
+		list := r.mem(int(in.face * count))
 		r.ok("C_GetInterfaceList", list, n)
 		var versions []byte
 		for i := range count {
-			b := r.read(list+24*i, 24)
-			r.equal("the name", r.read(r.long(list+24*i), 8), interfaceName)
-			r.equal("the flags", b[16:], long(0)) // not CKF_INTERFACE_FORK_SAFE: a child starts anew
-			versions = append(versions, r.read(r.long(list+24*i+8), 2)...)
+			b := r.read(list+in.face*i, int(in.face))
+			r.equal("the name", r.read(r.pointer(list+in.face*i), 8), interfaceName)
+			r.equal("the flags", b[in.faceFlags:][:in.long], long(0)) // not CKF_INTERFACE_FORK_SAFE: a child starts anew
+			versions = append(versions, r.read(r.pointer(list+in.face*i+in.faceList), 2)...)
 		}
 		r.equal("the versions", versions, []byte{3, 0, 3, 1, 2, 40})
 	}},
 	{section: "3.0 5.4", name: "C_GetInterfaceList without a place", fits: ours, do: func(r *run) {
 		r.load()
-		r.want(CKR_ARGUMENTS_BAD, "C_GetInterfaceList", r.mem(24), 0)
+		r.want(CKR_ARGUMENTS_BAD, "C_GetInterfaceList", r.mem(int(in.face)), 0)
 	}},
 	{section: "3.0 5.4", name: "C_GetInterface by name, version and flags", fits: ours, do: func(r *run) {
 		r.load()
@@ -189,26 +189,26 @@ var interfaces = []kase{
 			if c.version != nil {
 				version = r.bytes(c.version)
 			}
-			place := r.longs(0)
+			place := r.place()
 			if c.want == nil {
 				r.any([]RV{CKR_ARGUMENTS_BAD, CKR_FUNCTION_FAILED}, "C_GetInterface", c.name, version, place, c.flags)
-				r.equal("the place", r.long(place), 0)
+				r.equal("the place", r.pointer(place), 0)
 				continue
 			}
 			r.ok("C_GetInterface", c.name, version, place, c.flags)
-			r.equal("the version", r.read(r.long(r.long(place)+8), 2), c.want)
+			r.equal("the version", r.read(r.pointer(r.pointer(place)+in.faceList), 2), c.want)
 		}
 		r.want(CKR_ARGUMENTS_BAD, "C_GetInterface", name, 0, 0, 0)
 	}},
 	{section: "3.0 5.4", name: "what a host writes into an interface is gone at the next call", fits: ours, do: func(r *run) {
 		r.load() // OpenSC's pkcs11-spy does, though a host must not rely on it
-		name, place := r.bytes(interfaceName), r.longs(0)
+		name, place := r.bytes(interfaceName), r.place()
 		r.ok("C_GetInterface", name, 0, place, 0)
-		first := r.long(place)
-		list := r.long(first + 8)
-		r.write(first+8, long(name))
+		first := r.pointer(place)
+		list := r.pointer(first + in.faceList)
+		r.write(first+in.faceList, number(nil, in.pointer, name))
 		r.ok("C_GetInterface", name, 0, place, 0)
-		r.equal("the list", r.long(r.long(place)+8), list)
+		r.equal("the list", r.pointer(r.pointer(place)+in.faceList), list)
 	}},
 	{section: "3.0 3.6", name: "the lists are complete, and C_GetInfo tells the version of its list", fits: ours, do: func(r *run) {
 		r.load()
@@ -218,12 +218,12 @@ var interfaces = []kase{
 				if version[0] == 2 && i >= functions240 {
 					break
 				}
-				if got, exported := r.long(list+8+8*uint64(i)), r.number("sym %s", f.name); got != exported && f.name != "C_GetInfo" || got == 0 {
+				if got, exported := r.pointer(list+in.functions+in.pointer*uint64(i)), r.number("sym %s", f.name); got != exported && f.name != "C_GetInfo" || got == 0 {
 					r.fail("%s of the list %v is %x, exported is %x", f.name, version, got, exported)
 				}
 			}
 			r.ok("C_Initialize", 0)
-			at := r.mem(88)
+			at := r.mem(int(in.info))
 			r.ok("C_GetInfo", at)
 			r.equal("cryptokiVersion", r.read(at, 2), version)
 			r.ok("C_Finalize", 0)
@@ -311,14 +311,14 @@ var interfaces = []kase{
 
 // useInterface makes the case call through an interface's list.
 func (r *run) useInterface(version []byte) uint64 {
-	place := r.longs(0)
+	place := r.place()
 	r.ok("C_GetInterface", r.bytes(interfaceName), r.bytes(version), place, 0)
-	list := r.long(r.long(place) + 8)
+	list := r.pointer(r.pointer(place) + in.faceList)
 	r.equal("the version", r.read(list, 2), version)
 	r.list = map[string]uint64{}
 	for i, f := range functions {
 		if version[0] >= 3 || i < functions240 {
-			r.list[f.name] = r.long(list + 8 + 8*uint64(i))
+			r.list[f.name] = r.pointer(list + in.functions + in.pointer*uint64(i))
 		}
 	}
 	return list

@@ -10,15 +10,15 @@ var objects = []kase{
 		n := r.longs(0)
 		seen := map[uint64]bool{}
 		for range all {
-			one := r.mem(8)
+			one := r.mem(int(in.long))
 			r.ok("C_FindObjects", s, one, 1, n)
 			r.equal("the count", r.long(n), 1)
 			seen[r.long(one)] = true
 		}
 		r.equal("the objects", len(seen), all)
-		r.ok("C_FindObjects", s, r.mem(8), 1, n)
+		r.ok("C_FindObjects", s, r.mem(int(in.long)), 1, n)
 		r.equal("the count at the end", r.long(n), 0)
-		r.ok("C_FindObjects", s, r.mem(8), 1, n)
+		r.ok("C_FindObjects", s, r.mem(int(in.long)), 1, n)
 		r.ok("C_FindObjectsFinal", s)
 	}},
 	{section: "5.7", name: "C_FindObjectsInit twice", do: func(r *run) {
@@ -30,7 +30,7 @@ var objects = []kase{
 	}},
 	{section: "5.7", name: "C_FindObjects and C_FindObjectsFinal without a search", do: func(r *run) {
 		s := r.session()
-		r.want(CKR_OPERATION_NOT_INITIALIZED, "C_FindObjects", s, r.mem(8), 1, r.longs(0))
+		r.want(CKR_OPERATION_NOT_INITIALIZED, "C_FindObjects", s, r.mem(int(in.long)), 1, r.longs(0))
 		r.want(CKR_OPERATION_NOT_INITIALIZED, "C_FindObjectsFinal", s)
 		r.find(s)
 		r.want(CKR_OPERATION_NOT_INITIALIZED, "C_FindObjectsFinal", s)
@@ -66,76 +66,76 @@ var objects = []kase{
 		r.ok("C_FindObjectsInit", s, 0, 0)
 		r.sign(s, r.mechanism(ckmSHA256RSAPKCS, nil), key, []byte("abc"))
 		n := r.longs(0)
-		r.ok("C_FindObjects", s, r.mem(8), 1, n)
+		r.ok("C_FindObjects", s, r.mem(int(in.long)), 1, n)
 		r.equal("the count", r.long(n), 1)
 	}},
 	{section: "5.7", name: "a search with wrong arguments", do: func(r *run) {
 		s := r.session()
 		r.want(CKR_ARGUMENTS_BAD, "C_FindObjectsInit", s, 0, 1)
 		if r.tok.ours { // NULL_PTR with a length; SoftHSM reads it
-			r.want(CKR_ARGUMENTS_BAD, "C_FindObjectsInit", s, r.longs(ckaID, 0, 5), 1)
+			r.want(CKR_ARGUMENTS_BAD, "C_FindObjectsInit", s, r.entries(ckaID, 0, 5), 1)
 		}
 		r.ok("C_FindObjectsInit", s, 0, 0)
 		r.want(CKR_ARGUMENTS_BAD, "C_FindObjects", s, 0, 1, r.longs(0))
-		r.want(CKR_ARGUMENTS_BAD, "C_FindObjects", s, r.mem(8), 1, 0)
+		r.want(CKR_ARGUMENTS_BAD, "C_FindObjects", s, r.mem(int(in.long)), 1, 0)
 	}},
 	{section: "5.7", name: "C_GetAttributeValue tells lengths and fills buffers", do: func(r *run) {
 		s := r.ready()
 		key := r.rsaPublic(s)
 		t := r.template(attr{ckaModulus, nil}, attr{ckaClass, nil}, attr{ckaID, nil})
 		r.ok("C_GetAttributeValue", s, key, t, 3)
-		r.equal("the lengths", [3]uint64{r.long(t + 16), r.long(t + 40), r.long(t + 64)}, [3]uint64{384, 8, uint64(len(r.tok.rsaID))})
+		r.equal("the lengths", [3]uint64{r.long(t + in.length), r.long(t + in.entry + in.length), r.long(t + 2*in.entry + in.length)}, [3]uint64{384, in.long, uint64(len(r.tok.rsaID))})
 		// longer than needed: the length is set to the exact one
 		big := r.mem(1000)
-		r.write(t, long(ckaID, big, 1000))
+		r.write(t, entry(ckaID, big, 1000))
 		r.ok("C_GetAttributeValue", s, key, t, 1)
-		r.equal("the length", r.long(t+16), len(r.tok.rsaID))
+		r.equal("the length", r.long(t+in.length), len(r.tok.rsaID))
 		r.equal("the value", string(r.read(big, len(r.tok.rsaID))), r.tok.rsaID)
 		r.equal("the byte behind it", r.read(big+uint64(len(r.tok.rsaID)), 1), []byte{0xA5})
 	}},
 	{section: "5.7", name: "C_GetAttributeValue with a short buffer", do: func(r *run) {
 		s := r.ready()
 		short := r.mem(7)
-		t := r.longs(ckaID, short, 7)
+		t := r.entries(ckaID, short, 7)
 		r.want(CKR_BUFFER_TOO_SMALL, "C_GetAttributeValue", s, r.rsa(s), t, 1)
-		r.equal("the length", r.long(t+16), unavailable)
+		r.equal("the length", r.long(t+in.length), unavailable)
 		r.equal("the buffer", r.read(short, 7), bytes.Repeat([]byte{0xA5}, 7))
 	}},
 	{section: "5.7", name: "C_GetAttributeValue of an attribute that is not there", do: func(r *run) {
 		s := r.ready()
 		t := r.template(attr{ckaVendor, nil})
 		r.want(CKR_ATTRIBUTE_TYPE_INVALID, "C_GetAttributeValue", s, r.rsa(s), t, 1)
-		r.equal("the length", r.long(t+16), unavailable)
+		r.equal("the length", r.long(t+in.length), unavailable)
 	}},
 	{section: "5.7", name: "C_GetAttributeValue of a sensitive attribute", do: func(r *run) {
 		s := r.ready()
 		for key, kinds := range map[uint64][]uint64{r.rsa(s): {ckaPrivateExponent, 0x124, 0x125, 0x126, 0x127, 0x128}, r.ec(s): {ckaValue}} {
 			for _, kind := range kinds {
 				secret := r.mem(512)
-				t := r.longs(kind, secret, 512)
+				t := r.entries(kind, secret, 512)
 				r.want(CKR_ATTRIBUTE_SENSITIVE, "C_GetAttributeValue", s, key, t, 1)
-				r.equal("the length", r.long(t+16), unavailable)
+				r.equal("the length", r.long(t+in.length), unavailable)
 				r.equal("the buffer", r.read(secret, 512), bytes.Repeat([]byte{0xA5}, 512))
 			}
 		}
 	}},
 	{section: "5.7", name: "C_GetAttributeValue answers for all attributes although some fail", do: func(r *run) {
 		s := r.ready()
-		id, short, class := r.mem(100), r.mem(2), r.mem(8)
-		t := r.longs(
+		id, short, class := r.mem(100), r.mem(2), r.mem(int(in.long))
+		t := r.entries(
 			ckaVendor, 0, 0,
 			ckaID, id, 100,
 			ckaPrivateExponent, r.mem(512), 512,
 			ckaKeyType, short, 2,
 			ckaModulus, 0, 0,
-			ckaClass, class, 8,
+			ckaClass, class, in.long,
 		)
 		r.any([]RV{CKR_ATTRIBUTE_TYPE_INVALID, CKR_ATTRIBUTE_SENSITIVE, CKR_BUFFER_TOO_SMALL}, "C_GetAttributeValue", s, r.rsa(s), t, 6)
 		var lengths []uint64
 		for i := range uint64(6) {
-			lengths = append(lengths, r.long(t+24*i+16))
+			lengths = append(lengths, r.long(t+in.entry*i+in.length))
 		}
-		r.equal("the lengths", lengths, []uint64{unavailable, uint64(len(r.tok.rsaID)), unavailable, unavailable, 384, 8})
+		r.equal("the lengths", lengths, []uint64{unavailable, uint64(len(r.tok.rsaID)), unavailable, unavailable, 384, in.long})
 		r.equal("the id", string(r.read(id, len(r.tok.rsaID))), r.tok.rsaID)
 		r.equal("the class", r.long(class), ckoPrivateKey)
 	}},

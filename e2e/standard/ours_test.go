@@ -15,9 +15,9 @@ var readWrite = []kase{
 		r.equal("the states", [2]uint64{r.state(rw), r.state(ro)}, [2]uint64{2, 0})
 		r.login(rw)
 		r.equal("the states", [2]uint64{r.state(rw), r.state(ro)}, [2]uint64{3, 1})
-		at := r.mem(208)
+		at := r.mem(int(in.token))
 		r.ok("C_GetTokenInfo", r.slot(), at)
-		r.equal("ulSessionCount, ulRwSessionCount", [2]uint64{r.long(at + 112), r.long(at + 128)}, [2]uint64{2, 1})
+		r.equal("ulSessionCount, ulRwSessionCount", [2]uint64{r.long(at + 96 + 2*in.long), r.long(at + 96 + 4*in.long)}, [2]uint64{2, 1})
 		r.ok("C_Logout", ro)
 		r.equal("the states", [2]uint64{r.state(rw), r.state(ro)}, [2]uint64{2, 0})
 	}},

@@ -9,11 +9,11 @@ var slots = []kase{
 		if count == 0 {
 			r.fail("no slot has a token")
 		}
-		list := r.mem(8 * int(count))
+		list := r.mem(int(in.long * count))
 		r.ok("C_GetSlotList", 1, list, n)
 		r.equal("the count", r.long(n), count)
 		r.write(n, long(count-1))
-		r.want(CKR_BUFFER_TOO_SMALL, "C_GetSlotList", 1, r.mem(8*int(count-1)), n)
+		r.want(CKR_BUFFER_TOO_SMALL, "C_GetSlotList", 1, r.mem(int(in.long*(count-1))), n)
 		r.equal("the count after a short buffer", r.long(n), count)
 		r.write(n, long(0))
 		r.want(CKR_BUFFER_TOO_SMALL, "C_GetSlotList", 1, r.mem(0), n)
@@ -36,9 +36,9 @@ var slots = []kase{
 	}},
 	{section: "5.5", name: "C_GetSlotInfo", do: func(r *run) {
 		r.initialize()
-		at := r.mem(112)
+		at := r.mem(int(in.slot))
 		r.ok("C_GetSlotInfo", r.slot(), at)
-		b := r.read(at, 112)
+		b := r.read(at, int(in.slot))
 		padded(r, "slotDescription", b[0:64])
 		padded(r, "manufacturerID", b[64:96])
 		r.equal("CKF_TOKEN_PRESENT", b[96]&1, 1)
@@ -47,9 +47,9 @@ var slots = []kase{
 	}},
 	{section: "5.5", name: "C_GetTokenInfo", do: func(r *run) {
 		r.initialize()
-		at := r.mem(208)
+		at := r.mem(int(in.token))
 		r.ok("C_GetTokenInfo", r.slot(), at)
-		b := r.read(at, 208)
+		b := r.read(at, int(in.token))
 		padded(r, "label", b[0:32])
 		padded(r, "manufacturerID", b[32:64])
 		padded(r, "model", b[64:80])
@@ -59,17 +59,17 @@ var slots = []kase{
 		r.equal("CKF_WRITE_PROTECTED", flags&2 != 0, r.tok.writeProtected)
 		if r.tok.ours {
 			r.equal("CKF_RNG, CKF_PROTECTED_AUTHENTICATION_PATH, CKF_RESTORE_KEY_NOT_NEEDED, CKF_CLOCK_ON_TOKEN", flags&0x161, 0)
-			r.equal("ulMaxPinLen", r.long(at+136), 512)
+			r.equal("ulMaxPinLen", r.long(at+96+5*in.long), 512)
 		}
 		r.want(CKR_SLOT_ID_INVALID, "C_GetTokenInfo", nowhere, at)
 		r.want(CKR_ARGUMENTS_BAD, "C_GetTokenInfo", r.slot(), 0)
 	}},
 	{section: "5.5", name: "C_GetTokenInfo counts sessions", fits: ours, do: func(r *run) {
 		r.initialize()
-		at := r.mem(208)
+		at := r.mem(int(in.token))
 		counts := func() [2]uint64 {
 			r.ok("C_GetTokenInfo", r.slot(), at)
-			return [2]uint64{r.long(at + 112), r.long(at + 128)}
+			return [2]uint64{r.long(at + 96 + 2*in.long), r.long(at + 96 + 4*in.long)}
 		}
 		r.equal("the sessions", counts(), [2]uint64{0, 0})
 		s := r.open()
@@ -83,18 +83,18 @@ var slots = []kase{
 		slot, n := r.slot(), r.longs(unavailable)
 		r.ok("C_GetMechanismList", slot, 0, n)
 		count := r.long(n)
-		list := r.mem(8 * int(count))
+		list := r.mem(int(in.long * count))
 		r.ok("C_GetMechanismList", slot, list, n)
 		seen := map[uint64]bool{}
 		for i := range count {
-			m := r.long(list + 8*i)
+			m := r.long(list + in.long*i)
 			if seen[m] {
 				r.fail("mechanism 0x%x is there twice", m)
 			}
 			seen[m] = true
-			info := r.mem(24)
+			info := r.mem(int(in.mechanism))
 			r.ok("C_GetMechanismInfo", slot, m, info)
-			if lo, hi := r.long(info), r.long(info+8); lo > hi {
+			if lo, hi := r.long(info), r.long(info+in.long); lo > hi {
 				r.fail("mechanism 0x%x has keys from %d to %d", m, lo, hi)
 			}
 		}
@@ -104,12 +104,12 @@ var slots = []kase{
 			}
 		}
 		r.write(n, long(count-1))
-		r.want(CKR_BUFFER_TOO_SMALL, "C_GetMechanismList", slot, r.mem(8*int(count-1)), n)
+		r.want(CKR_BUFFER_TOO_SMALL, "C_GetMechanismList", slot, r.mem(int(in.long*(count-1))), n)
 		r.equal("the count after a short buffer", r.long(n), count)
 	}},
 	{section: "5.5", name: "C_GetMechanismList and C_GetMechanismInfo with wrong arguments", do: func(r *run) {
 		r.initialize()
-		slot, n, info := r.slot(), r.longs(0), r.mem(24)
+		slot, n, info := r.slot(), r.longs(0), r.mem(int(in.mechanism))
 		r.want(CKR_SLOT_ID_INVALID, "C_GetMechanismList", nowhere, 0, n)
 		r.want(CKR_ARGUMENTS_BAD, "C_GetMechanismList", slot, 0, 0)
 		r.want(CKR_SLOT_ID_INVALID, "C_GetMechanismInfo", nowhere, ckmRSAPKCS, info)
@@ -119,20 +119,20 @@ var slots = []kase{
 	{section: "5.5", name: "mechanisms that sign say so", do: func(r *run) {
 		r.initialize()
 		for _, m := range []uint64{ckmRSAPKCS, ckmSHA256RSAPKCS, ckmRSAPSS, ckmSHA256RSAPSS, ckmECDSA} {
-			info := r.mem(24)
+			info := r.mem(int(in.mechanism))
 			r.ok("C_GetMechanismInfo", r.slot(), m, info)
-			r.equal("CKF_SIGN, CKF_VERIFY", r.long(info+16)&0x2800, 0x2800)
+			r.equal("CKF_SIGN, CKF_VERIFY", r.long(info+2*in.long)&0x2800, 0x2800)
 		}
 	}},
 	{section: "5.5", name: "C_WaitForSlotEvent does not block and has no event", do: func(r *run) {
 		r.initialize()
-		r.want(CKR_NO_EVENT, "C_WaitForSlotEvent", ckfDontBlock, r.mem(8), 0)
+		r.want(CKR_NO_EVENT, "C_WaitForSlotEvent", ckfDontBlock, r.mem(int(in.long)), 0)
 	}},
 	{section: "5.5", name: "C_WaitForSlotEvent with wrong arguments", fits: ours, do: func(r *run) {
 		r.initialize()
 		r.want(CKR_ARGUMENTS_BAD, "C_WaitForSlotEvent", ckfDontBlock, 0, 0)
-		r.want(CKR_ARGUMENTS_BAD, "C_WaitForSlotEvent", ckfDontBlock, r.mem(8), r.mem(8))
-		r.want(CKR_FUNCTION_NOT_SUPPORTED, "C_WaitForSlotEvent", 0, r.mem(8), 0) // waiting for ever would hang NSS
+		r.want(CKR_ARGUMENTS_BAD, "C_WaitForSlotEvent", ckfDontBlock, r.mem(int(in.long)), r.mem(int(in.long)))
+		r.want(CKR_FUNCTION_NOT_SUPPORTED, "C_WaitForSlotEvent", 0, r.mem(int(in.long)), 0) // waiting for ever would hang NSS
 	}},
 }
 
@@ -151,7 +151,7 @@ var sessions = []kase{
 	}},
 	{section: "5.6", name: "C_OpenSession takes an application pointer and a callback", do: func(r *run) {
 		r.initialize()
-		r.ok("C_OpenSession", r.slot(), ckfSerial, r.mem(8), r.number("sym C_GetInfo"), r.longs(0))
+		r.ok("C_OpenSession", r.slot(), ckfSerial, r.mem(int(in.long)), r.number("sym C_GetInfo"), r.longs(0))
 	}},
 	{section: "5.6", name: "a read/write session of a write-protected token", do: func(r *run) {
 		r.initialize()
@@ -166,9 +166,9 @@ var sessions = []kase{
 	}},
 	{section: "5.6", name: "C_GetSessionInfo", do: func(r *run) {
 		r.initialize()
-		slot, s, at := r.slot(), r.open(), r.mem(32)
+		slot, s, at := r.slot(), r.open(), r.mem(int(in.session))
 		r.ok("C_GetSessionInfo", s, at)
-		r.equal("slot, state, flags", [3]uint64{r.long(at), r.long(at + 8), r.long(at + 16)}, [3]uint64{slot, 0, ckfSerial})
+		r.equal("slot, state, flags", [3]uint64{r.long(at), r.long(at + in.long), r.long(at + 2*in.long)}, [3]uint64{slot, 0, ckfSerial})
 		r.want(CKR_ARGUMENTS_BAD, "C_GetSessionInfo", s, 0)
 		r.want(CKR_SESSION_HANDLE_INVALID, "C_GetSessionInfo", nowhere, at)
 		r.want(CKR_SESSION_HANDLE_INVALID, "C_GetSessionInfo", 0, at)
@@ -178,7 +178,7 @@ var sessions = []kase{
 		other := r.open()
 		r.ok("C_CloseSession", s)
 		r.want(CKR_SESSION_HANDLE_INVALID, "C_CloseSession", s)
-		r.want(CKR_SESSION_HANDLE_INVALID, "C_GetSessionInfo", s, r.mem(32))
+		r.want(CKR_SESSION_HANDLE_INVALID, "C_GetSessionInfo", s, r.mem(int(in.session)))
 		r.equal("the state of the other", r.state(other), 0)
 		r.want(CKR_SESSION_HANDLE_INVALID, "C_CloseSession", 0)
 		r.want(CKR_SESSION_HANDLE_INVALID, "C_CloseSession", nowhere)
@@ -189,7 +189,7 @@ var sessions = []kase{
 		r.want(CKR_SLOT_ID_INVALID, "C_CloseAllSessions", nowhere)
 		r.ok("C_CloseAllSessions", r.slot())
 		for _, h := range []uint64{s, other} {
-			r.want(CKR_SESSION_HANDLE_INVALID, "C_GetSessionInfo", h, r.mem(32))
+			r.want(CKR_SESSION_HANDLE_INVALID, "C_GetSessionInfo", h, r.mem(int(in.session)))
 		}
 		r.equal("the state of a new session", r.state(r.open()), 0)
 		r.ok("C_CloseAllSessions", r.slot())
@@ -216,9 +216,9 @@ var sessions = []kase{
 				name string
 				args []uint64
 			}{
-				{"C_CloseSession", nil}, {"C_GetSessionInfo", []uint64{r.mem(32)}}, {"C_Login", []uint64{ckuUser, one, 1}}, {"C_Logout", nil},
+				{"C_CloseSession", nil}, {"C_GetSessionInfo", []uint64{r.mem(int(in.session))}}, {"C_Login", []uint64{ckuUser, one, 1}}, {"C_Logout", nil},
 				{"C_GetObjectSize", []uint64{1, place}}, {"C_GetAttributeValue", []uint64{1, r.template(attr{ckaClass, nil}), 1}},
-				{"C_FindObjectsInit", []uint64{0, 0}}, {"C_FindObjects", []uint64{r.mem(8), 1, place}}, {"C_FindObjectsFinal", nil},
+				{"C_FindObjectsInit", []uint64{0, 0}}, {"C_FindObjects", []uint64{r.mem(int(in.long)), 1, place}}, {"C_FindObjectsFinal", nil},
 				{"C_SignInit", []uint64{r.mechanism(ckmRSAPKCS, nil), 1}}, {"C_Sign", []uint64{one, 1, r.mem(64), place}},
 				{"C_SignUpdate", []uint64{one, 1}}, {"C_SignFinal", []uint64{r.mem(64), place}},
 				{"C_VerifyInit", []uint64{r.mechanism(ckmRSAPKCS, nil), 1}}, {"C_Verify", []uint64{one, 1, one, 1}},

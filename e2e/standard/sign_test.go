@@ -161,7 +161,7 @@ var signing = []kase{
 	{section: "2.1.10", name: "parameters of PSS that do not fit", do: func(r *run) {
 		s := r.ready()
 		key := r.rsa(s)
-		for _, p := range [][]byte{nil, {}, pss(32)[:23], append(pss(32), 0), long(ckmVendor, 2, 32), long(ckmSHA256, 77, 32), long(0x260, 2, 32)} {
+		for _, p := range [][]byte{nil, {}, pss(32)[:3*in.long-1], append(pss(32), 0), long(ckmVendor, 2, 32), long(ckmSHA256, 77, 32), long(0x260, 2, 32)} {
 			r.any([]RV{CKR_MECHANISM_PARAM_INVALID, CKR_ARGUMENTS_BAD}, "C_SignInit", s, r.mechanism(ckmSHA256RSAPSS, p), key)
 			r.idle(s)
 		}
@@ -287,7 +287,7 @@ var signing = []kase{
 		s := r.ready()
 		key, public, m := r.rsa(s), r.rsaPublic(s), r.mechanism(ckmSHA256RSAPKCS, nil)
 		n, sig := r.longs(384), r.mem(384)
-		in, beyond := r.mem(100), n+8 // the page behind cannot be read
+		in, beyond := r.mem(100), n+in.long // the page behind cannot be read
 		for _, c := range []struct {
 			name string
 			args []uint64

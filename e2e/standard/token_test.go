@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"signpath/e2e/rig"
+	winrig "signpath/e2e/windows/rig"
 	"signpath/internal/testkit/softhsm"
 )
 
@@ -20,13 +21,18 @@ type token struct {
 	writeProtected bool // only read-only sessions open
 	ours           bool
 	env            func(*testing.T) []string
+	more           []string // settings beside the service's
 }
 
 // ourToken is the built module before a development service.
 func ourToken(t *testing.T, more ...string) *token {
 	s := rig.TheService(t)
+	module := rig.Module
+	if windows {
+		module = winrig.Path(winrig.DLL(t, "amd64", "SignPath.Cryptoki.dll"))
+	}
 	return &token{
-		name: "signpath", module: rig.Module, pin: "CONFIG", rsaID: rig.Project + "/rsa3072", ecID: rig.Project + "/p256", writeProtected: true, ours: true,
+		more: more, name: "signpath", module: module, pin: "CONFIG", rsaID: rig.Project + "/rsa3072", ecID: rig.Project + "/p256", writeProtected: true, ours: true,
 		env: func(t *testing.T) []string { return s.Tool(t, more...).Env },
 	}
 }

@@ -70,7 +70,7 @@ func (r reply) doneOutput(out []byte, length uint64, rv cryptoki.RV) {
 // nor a wrong pointer may end the host.
 func (b *bridge) guard(r reply) {
 	if p := recover(); p != nil {
-		r.done(b.module.Panicked(functionName(uint64(r.c.fn)), uint64(r.c.args[0]), p))
+		r.done(b.module.Panicked(functionName(uint64(r.c.fn)), arguments{r.c}.number(0), p))
 	}
 }
 
@@ -258,7 +258,7 @@ func (b *bridge) serveOperation(r reply, a arguments) {
 
 // refuse answers a call whose arguments cannot be used.
 func (b *bridge) refuse(r reply) {
-	r.done(b.module.Answered(functionName(uint64(r.c.fn)), uint64(r.c.args[0]), cryptoki.CKR_ARGUMENTS_BAD))
+	r.done(b.module.Answered(functionName(uint64(r.c.fn)), arguments{r.c}.number(0), cryptoki.CKR_ARGUMENTS_BAD))
 }
 
 // functionName is the name in the standard of a function of functions.h.
@@ -277,10 +277,10 @@ func (b *bridge) async(r reply, rest func()) {
 // template gets its value or its length, or CK_UNAVAILABLE_INFORMATION; the code
 // tells of the last one that failed.
 func (b *bridge) attributes(a arguments) cryptoki.RV {
-	template := unsafe.Slice((*attribute)(a.pointer(2)), a.number(3))
+	template := unsafe.Slice((*entry)(a.pointer(2)), a.number(3))
 	types := make([]uint64, len(template))
 	for i := range template {
-		types[i] = uint64(template[i].kind)
+		types[i] = template[i].kind()
 	}
 	values, result := b.module.AttributeValues(a.number(0), a.number(1), types)
 	if len(values) != len(template) {
@@ -290,14 +290,16 @@ func (b *bridge) attributes(a arguments) cryptoki.RV {
 		t := &template[i]
 		switch {
 		case v.RV != cryptoki.CKR_OK:
-			t.length, result = unavailable, v.RV
-		case t.value == nil:
-			t.length = C.ulong(len(v.Value))
-		case uint64(t.length) < uint64(len(v.Value)):
-			t.length, result = unavailable, cryptoki.CKR_BUFFER_TOO_SMALL
+			t.setLength(unavailable)
+			result = v.RV
+		case t.value() == nil:
+			t.setLength(uint64(len(v.Value)))
+		case t.length() < uint64(len(v.Value)):
+			t.setLength(unavailable)
+			result = cryptoki.CKR_BUFFER_TOO_SMALL
 		default:
-			copy(unsafe.Slice((*byte)(t.value), len(v.Value)), v.Value)
-			t.length = C.ulong(len(v.Value))
+			copy(unsafe.Slice((*byte)(t.value()), len(v.Value)), v.Value)
+			t.setLength(uint64(len(v.Value)))
 		}
 	}
 	return result

@@ -11,27 +11,14 @@ import (
 )
 
 // unavailable is CK_UNAVAILABLE_INFORMATION (section 3.1).
-const unavailable = ^C.ulong(0)
-
-// attribute is CK_ATTRIBUTE on Linux and macOS (natural alignment, section 2.1).
-type attribute struct {
-	kind   C.ulong
-	value  unsafe.Pointer
-	length C.ulong
-}
-
-// mechanism is CK_MECHANISM.
-type mechanism struct {
-	kind      C.ulong
-	parameter unsafe.Pointer
-	length    C.ulong
-}
+const unavailable = uint64(^C.ulong(0))
 
 // arguments reads the arguments of a call that is still queued: after accept,
 // the host's memory must not be touched.
 type arguments struct{ c *C.struct_sp_call }
 
-func (a arguments) number(i int) uint64 { return uint64(a.c.args[i]) }
+// number reads a CK_ULONG, which may be shorter than its register.
+func (a arguments) number(i int) uint64 { return uint64(C.ulong(a.c.args[i])) }
 
 // bool reads a CK_BBOOL: the upper bits of its register are undefined.
 func (a arguments) bool(i int) bool { return a.c.args[i]&0xff != 0 }
@@ -78,10 +65,10 @@ func (a arguments) output(i int) cryptoki.Output {
 }
 
 func (a arguments) mechanism(i int) cryptoki.Mechanism {
-	m := (*mechanism)(a.pointer(i))
-	out := cryptoki.Mechanism{Type: uint64(m.kind), ParameterNull: m.parameter == nil}
-	if m.parameter != nil {
-		out.Parameter = append([]byte{}, unsafe.Slice((*byte)(m.parameter), min(m.length, maxParameter))...)
+	m := (*entry)(a.pointer(i))
+	out := cryptoki.Mechanism{Type: m.kind(), ParameterNull: m.value() == nil}
+	if m.value() != nil {
+		out.Parameter = append([]byte{}, unsafe.Slice((*byte)(m.value()), min(m.length(), maxParameter))...)
 	}
 	return out
 }
@@ -96,15 +83,16 @@ func (a arguments) template(pointer, count int) ([]cryptoki.Attribute, bool) {
 	if a.number(count) > maxAttributes {
 		return nil, false
 	}
-	in := unsafe.Slice((*attribute)(p), a.number(count))
+	in := unsafe.Slice((*entry)(p), a.number(count))
 	out := make([]cryptoki.Attribute, len(in))
-	for i, t := range in {
-		if t.value == nil && t.length != 0 || t.length > maxValue {
+	for i := range in {
+		kind, value, length := in[i].kind(), in[i].value(), in[i].length()
+		if value == nil && length != 0 || length > maxValue {
 			return nil, false
 		}
-		out[i] = cryptoki.Attribute{Type: uint64(t.kind), Null: t.value == nil}
-		if t.value != nil {
-			out[i].Value = append([]byte{}, unsafe.Slice((*byte)(t.value), t.length)...)
+		out[i] = cryptoki.Attribute{Type: kind, Null: value == nil}
+		if value != nil {
+			out[i].Value = append([]byte{}, unsafe.Slice((*byte)(value), length)...)
 		}
 	}
 	return out, true
@@ -134,7 +122,7 @@ func list(a arguments, at int, values []uint64) cryptoki.RV {
 	return cryptoki.CKR_OK
 }
 
-// slotInfo is CK_SLOT_INFO (section 3.2).
+// slotInfo is CK_SLOT_INFO (section 3.2); packed or not, it has no gaps.
 type slotInfo struct {
 	description        [64]byte
 	manufacturer       [32]byte
@@ -146,7 +134,7 @@ func putSlotInfo(p unsafe.Pointer, i cryptoki.SlotInfo) {
 	*(*slotInfo)(p) = slotInfo{i.Description, i.ManufacturerID, C.ulong(i.Flags), i.HardwareVersion, i.FirmwareVersion}
 }
 
-// tokenInfo is CK_TOKEN_INFO (section 3.2).
+// tokenInfo is CK_TOKEN_INFO (section 3.2); no gaps either.
 type tokenInfo struct {
 	label, manufacturer       [32]byte
 	model, serial             [16]byte
@@ -169,13 +157,4 @@ func putTokenInfo(p unsafe.Pointer, i cryptoki.TokenInfo) {
 		totalPrivate: C.ulong(i.TotalPrivateMemory), freePrivate: C.ulong(i.FreePrivateMemory),
 		hardware: i.HardwareVersion, firmware: i.FirmwareVersion, utc: i.UTCTime,
 	}
-}
-
-// environment copies C's environ: NULL-terminated array of NUL-terminated texts.
-func environment(p unsafe.Pointer) []string {
-	var out []string
-	for ; p != nil && *(**C.char)(p) != nil; p = unsafe.Add(p, unsafe.Sizeof(p)) {
-		out = append(out, C.GoString(*(**C.char)(p)))
-	}
-	return out
 }

@@ -11,12 +11,15 @@
  */
 #ifndef SP_PORT_H
 #define SP_PORT_H
-#include <linux/futex.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
+#ifdef _WIN32
+#include "port_windows.h"
+#elif defined __APPLE__ || defined SP_DARWIN
+#include "port_darwin.h"
+#else
+#include "port_linux.h"
+#endif
 
 #define SP_VERSION 2 /* of this file; sp_core_start answers it */
 
@@ -25,7 +28,7 @@ enum { SP_QUEUED, SP_ACCEPTED, SP_DONE };
 struct sp_call {
 	uint32_t state;        /* futex word */
 	uint32_t fn;           /* FN_… */
-	unsigned long args[8]; /* CK_ULONG and pointers: one register each on LP64 */
+	uintptr_t args[8];     /* CK_ULONG and pointers: one register each. On Windows, the upper half of a CK_ULONG is undefined */
 	unsigned long rv;      /* CK_RV */
 	void *out;             /* SP_DONE: bytes for the host's buffer, NULL for none */
 	unsigned long outlen;  /* SP_DONE: their number, or the number that the host's buffer must hold */
@@ -38,16 +41,12 @@ struct sp_port {
 	struct sp_call *ready; /* core only: taken, oldest first */
 };
 
-static inline long sp_futex(uint32_t *word, int op, uint32_t value, const struct timespec *limit) {
-	return syscall(SYS_futex, word, op | FUTEX_PRIVATE_FLAG, value, limit, 0, 0);
-}
-
 /* shim: hand a call over */
 static inline void sp_push(struct sp_port *p, struct sp_call *c) {
 	c->next = __atomic_load_n(&p->head, __ATOMIC_RELAXED);
 	while (!__atomic_compare_exchange_n(&p->head, &c->next, c, 1, __ATOMIC_RELEASE, __ATOMIC_RELAXED)) {}
 	__atomic_add_fetch(&p->seq, 1, __ATOMIC_SEQ_CST);
-	sp_futex(&p->seq, FUTEX_WAKE, 1, 0);
+	sp_wake(&p->seq);
 }
 
 /* core: the next call; sleeps until there is one */
@@ -57,7 +56,7 @@ static inline struct sp_call *sp_next(struct sp_port *p) {
 		if (c) { p->ready = c->next; return c; }
 		uint32_t seq = __atomic_load_n(&p->seq, __ATOMIC_SEQ_CST);
 		struct sp_call *taken = __atomic_exchange_n(&p->head, 0, __ATOMIC_ACQUIRE);
-		if (!taken) { sp_futex(&p->seq, FUTEX_WAIT, seq, 0); continue; }
+		if (!taken) { sp_sleep(&p->seq, seq); continue; }
 		while (taken) { struct sp_call *n = taken->next; taken->next = p->ready; p->ready = taken; taken = n; }
 	}
 }
@@ -65,6 +64,6 @@ static inline struct sp_call *sp_next(struct sp_port *p) {
 /* core: step a call on; after SP_DONE the call belongs to the host thread again and may be gone */
 static inline void sp_step(struct sp_call *c, uint32_t state) {
 	__atomic_store_n(&c->state, state, __ATOMIC_RELEASE);
-	sp_futex(&c->state, FUTEX_WAKE, 1, 0);
+	sp_wake(&c->state);
 }
 #endif

@@ -1,8 +1,10 @@
-/* The PKCS #11 module that a host loads: 92 exports from one table (functions.h), no Go in the host's threads.
+/* The PKCS #11 module that a host loads on Linux and macOS: 92 exports from one table (functions.h), no Go in the host's
+ * threads.
  *
- * The core (Go) is carried in this file and opened at the first C_Initialize of each process; see port.h for how calls
- * reach it. What is answered here: argument checks, "not initialised", "not supported", C_GetFunctionList, C_GetInterface, C_GetInfo.
- * Everything else is decided in the core. Links with -z nodelete: a Go runtime cannot be unloaded.
+ * The core (Go) is carried in this file and started at the first C_Initialize of a process; host_linux.h and host_darwin.h
+ * say how, and what happens in a forked child; port.h, how calls reach it. What is answered here: argument checks, "not
+ * initialised", "not supported", C_GetFunctionList, C_GetInterface, C_GetInfo. Everything else is decided in the core. From
+ * its first C_Initialize on, the module stays loaded: a Go runtime cannot be unloaded.
  *
  * Limits that remain (a Go runtime shares the process): a host's SIGPROF handler keeps SA_ONSTACK, so one that needs
  * more stack than the alternate stack has dies; a SIGURG handler that the host set before loading is not called. */
@@ -12,15 +14,11 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 #ifndef SP_SPIN
 #define SP_SPIN 2000 /* looks at the answer before sleeping; saves a wake-up of about 8 us per call */
@@ -45,8 +43,8 @@ _Static_assert(FN_COUNT == 92, "PKCS #11 3.0 has 24 more");
 _Static_assert(sizeof(W) == sizeof(void *), "one register each");
 
 /* ---- state of this process --------------------------------------------------------------------------------------
- * The page is zeroed by the kernel in a forked child (MADV_WIPEONFORK), so a child starts as if nothing had been
- * loaded: no lock held, no core, not initialised. The pid is compared too, for kernels and emulators without it. */
+ * In a forked child this is zero, so a child starts as if nothing had been loaded: no lock held, no core, not
+ * initialised. The pid is compared too, where nothing could be zeroed. */
 struct state {
 	uint32_t lock; /* pid of the holder */
 	int pid;
@@ -54,29 +52,8 @@ struct state {
 	struct sp_port *port;
 };
 static struct state *st;
-static unsigned loads;       /* survives fork on purpose: makes the path of each copy of the core unique */
-static int opened_file;      /* survives fork on purpose: the file beside the module is in this process tree already */
 static int initialized;      /* survives fork on purpose: a child knows that its parent was initialised */
-static char reason[512];     /* why the core could not be opened */
-static char beside[4096];    /* where the core may be as a file, "" for nowhere */
-
-/* libX.so -> libX.core.so beside it. At load: later, a relative path may mean another folder. */
-static void find_beside(void) {
-	Dl_info self;
-	char path[PATH_MAX];
-	if (!dladdr((void *)find_beside, &self) || !realpath(self.dli_fname, path)) return;
-	char *end = strrchr(path, '.');
-	if (!end || strchr(end, '/') || (size_t)(end - path) + sizeof ".core.so" > sizeof beside) return;
-	snprintf(beside, sizeof beside, "%.*s.core.so", (int)(end - path), path);
-}
-
-__attribute__((constructor)) static void make_state(void) {
-	find_beside();
-	void *p = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (p == MAP_FAILED) return;
-	madvise(p, 4096, 18 /* MADV_WIPEONFORK, Linux 4.14 */);
-	st = p;
-}
+static char reason[512];     /* why there is no core */
 
 static struct state *live(void) {
 	return st && __atomic_load_n(&st->ready, __ATOMIC_ACQUIRE) && st->pid == getpid() ? st : 0;
@@ -85,13 +62,12 @@ static struct state *live(void) {
 /* The lock word is the owner's pid: one that is not ours was inherited from a parent that held it at fork. */
 static void lock(void) {
 	uint32_t me = (uint32_t)getpid(), v = 0;
-	struct timespec t = { 0, 50000000 };
 	for (;;) {
-		if (v == me) { sp_futex(&st->lock, FUTEX_WAIT, me, &t); v = __atomic_load_n(&st->lock, __ATOMIC_RELAXED); continue; }
+		if (v == me) { sp_sleep_for(&st->lock, me, 50); v = __atomic_load_n(&st->lock, __ATOMIC_RELAXED); continue; }
 		if (__atomic_compare_exchange_n(&st->lock, &v, me, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) return;
 	}
 }
-static void unlock(void) { __atomic_store_n(&st->lock, 0, __ATOMIC_RELEASE); sp_futex(&st->lock, FUTEX_WAKE, 1, 0); }
+static void unlock(void) { __atomic_store_n(&st->lock, 0, __ATOMIC_RELEASE); sp_wake(&st->lock); }
 
 /* All signals but those that a fault of this thread raises. */
 static void block_signals(sigset_t *old) {
@@ -102,69 +78,43 @@ static void block_signals(sigset_t *old) {
 	pthread_sigmask(SIG_SETMASK, &s, old);
 }
 
-/* ---- opening the core ------------------------------------------------------------------------------------------- */
+/* ---- starting the core ------------------------------------------------------------------------------------------ */
 #ifdef SP_CORE_LINKED /* the core is in this very program: for tests that want both halves under one detector */
 int sp_core_start(struct sp_port *);
+static struct state linked_state, *st = &linked_state;
 static struct sp_port *open_core(void) {
 	struct sp_port *port = calloc(1, sizeof *port);
 	return port && sp_core_start(port) == SP_VERSION ? port : 0;
 }
+static void say(const char *text) { fputs(text, stderr); }
+static const char advice[] = "";
 #else
-__asm__(".section .rodata\n.balign 4096\nsp_core_begin: .incbin \"" SP_CORE_FILE "\"\nsp_core_end: .byte 0\n.previous\n");
-extern const char sp_core_begin[] __attribute__((visibility("hidden"))), sp_core_end[] __attribute__((visibility("hidden")));
-
-/* A new memfd each time: a new inode, and a path that was never used in this process or an ancestor. The loader compares
- * the path first, and a descriptor number comes back as soon as it is closed: "/proc/self/fd/3" twice would silently
- * give the parent's dead core. More slashes make another name for the same file. The descriptor is closed again. */
-static void *open_copy(void) {
-	char path[2200], *q = path;
-	size_t n = (size_t)(sp_core_end - sp_core_begin), done = 0;
-	unsigned slashes = ++loads % 2000 + 1;
-	int fd = memfd_create("signpath-core", MFD_CLOEXEC | 0x10 /* MFD_EXEC, Linux 6.3 */);
-	if (fd < 0 && errno == EINVAL) fd = memfd_create("signpath-core", MFD_CLOEXEC);
-	if (fd < 0) { snprintf(reason, sizeof reason, "memfd_create: %s", strerror(errno)); return 0; }
-	while (done < n) {
-		ssize_t w = write(fd, sp_core_begin + done, n - done);
-		if (w < 0 && errno == EINTR) continue;
-		if (w <= 0) break;
-		done += (size_t)w;
-	}
-	q += sprintf(q, "/proc");
-	while (slashes--) *q++ = '/';
-	sprintf(q, "self/fd/%d", fd);
-	void *h = done == n ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : 0;
-	if (!h) snprintf(reason, sizeof reason, "%s", done < n ? strerror(errno) : dlerror());
-	close(fd);
-	return h;
-}
-
-/* Is the open file the core that this module carries? Its size and its first page, which holds the build ids. */
-static int same_build(int fd) {
-	char page[4096];
-	struct stat s;
-	return !fstat(fd, &s) && S_ISREG(s.st_mode) && s.st_size == sp_core_end - sp_core_begin && s.st_size > (off_t)sizeof page &&
-		pread(fd, page, sizeof page, 0) == (ssize_t)sizeof page && !memcmp(page, sp_core_begin, sizeof page);
-}
-
-/* The file beside the module: 5 ms faster than the copy. Works once per process tree: a child would get its parent's
- * dead core, because the loader knows the file already. */
-static void *open_beside(void) {
-	if (opened_file || !*beside) return 0;
-	int fd = open(beside, O_RDONLY | O_CLOEXEC | O_NONBLOCK /* a named pipe is no core, and no wait */);
-	if (fd < 0) return 0;
-	int same = same_build(fd);
-	close(fd);
-	if (!same) return 0;
-	void *h = dlopen(beside, RTLD_NOW | RTLD_LOCAL);
-	if (h) opened_file = 1;
-	return h;
-}
-
 /* Signals whose handlers stay as Go left them. Faults become Go panics. URG, PROF and STKFLT are open in Go's threads
  * whatever mask these were made with, so a host's handler for them must keep SA_ONSTACK: without it, it would run on a
  * goroutine's stack of a few KiB. */
 static int stays_with_go(int sig) {
-	return sig == SIGSEGV || sig == SIGBUS || sig == SIGFPE || sig == SIGURG || sig == SIGPROF || sig == SIGSTKFLT;
+#ifdef SIGSTKFLT
+	if (sig == SIGSTKFLT) return 1;
+#endif
+	return sig == SIGSEGV || sig == SIGBUS || sig == SIGFPE || sig == SIGURG || sig == SIGPROF;
+}
+
+enum { SIGNALS = NSIG < 65 ? NSIG : 65 };
+static void note_handlers(struct sigaction had[]) {
+	for (int i = 1; i < SIGNALS; i++) if (sigaction(i, 0, &had[i])) had[i].sa_handler = SIG_ERR;
+}
+
+/* Go sets SA_ONSTACK on every handler of the host: give them back as they were. entry is a function of the core. */
+static void give_back_handlers(const struct sigaction had[], void *entry) {
+	struct sigaction now;
+	Dl_info core, owner;
+	if (!dladdr(entry, &core)) core.dli_fbase = 0;
+	for (int i = 1; i < SIGNALS; i++) {
+		if (stays_with_go(i) || had[i].sa_handler == SIG_ERR || sigaction(i, 0, &now)) continue;
+		int mine = dladdr((void *)now.sa_handler, &owner) && owner.dli_fbase == core.dli_fbase;
+		int only_stack = now.sa_handler == had[i].sa_handler && now.sa_flags != had[i].sa_flags && now.sa_flags == (had[i].sa_flags | SA_ONSTACK);
+		if (mine || only_stack) sigaction(i, &had[i], 0);
+	}
 }
 
 /* A host that has closed its standard streams gets /dev/null there, as from glibc in setuid programs: else the poller
@@ -175,91 +125,25 @@ static void fill_standard_streams(void) {
 	if (fd > 2) close(fd);
 }
 
-/* Go ends the process when it gets no descriptors for its poller. Better an error: are there as many as it and the
- * loader need (measured: four) and a connection? */
-static int descriptors_free(void) {
-	int fd[6], n = 0, need = (int)(sizeof fd / sizeof *fd);
-	while (n < need && (fd[n] = eventfd(0, EFD_CLOEXEC)) >= 0) n++;
-	if (n < need) snprintf(reason, sizeof reason, "no descriptors are free: %s", strerror(errno));
-	for (int i = 0; i < n; i++) close(fd[i]);
-	return n == need;
-}
-
-/* The same for address space, where the host has a limit of it (ulimit -v): Go reserves much more than it uses
- * (measured: 1.8 GiB), and ends the process when a later thread of its own finds no room. */
-static int addresses_free(void) {
-	struct rlimit limit;
-	size_t need = (size_t)2 << 30;
-	if (getrlimit(RLIMIT_AS, &limit) || limit.rlim_cur == RLIM_INFINITY) return 1;
-	void *p = mmap(0, need, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (p != MAP_FAILED) return !munmap(p, need);
-	snprintf(reason, sizeof reason, "the limit of address space (ulimit -v) leaves less than the 2 GiB that have to be free");
-	return 0;
-}
-
-/* Runs in a thread of its own with every signal blocked: Go copies this mask to all its threads, and the host's thread
- * never becomes a Go thread. */
-static void *load_core(void *unused) {
-	(void)unused;
-	struct sigaction had[65], now;
-	Dl_info core, owner;
-	for (int i = 1; i < 65; i++) if (sigaction(i, 0, &had[i])) had[i].sa_handler = SIG_ERR;
-	fill_standard_streams();
-	if (!descriptors_free() || !addresses_free()) return 0;
-	void *h = open_beside();
-	if (!h) h = open_copy();
-	if (!h) return 0;
-	int (*start)(struct sp_port *) = (int (*)(struct sp_port *))dlsym(h, "sp_core_start");
-	struct sp_port *port = calloc(1, sizeof *port);
-	if (!start || !port) { snprintf(reason, sizeof reason, "the core has no entry"); free(port); return 0; }
-	int version = start(port); /* returns when the runtime is up, so its handlers are in place */
-	if (!dladdr((void *)start, &core)) core.dli_fbase = 0;
-	for (int i = 1; i < 65; i++) { /* Go sets SA_ONSTACK on every handler of the host: give them back as they were */
-		if (stays_with_go(i) || had[i].sa_handler == SIG_ERR || sigaction(i, 0, &now)) continue;
-		int mine = dladdr((void *)now.sa_handler, &owner) && owner.dli_fbase == core.dli_fbase;
-		int only_stack = now.sa_handler == had[i].sa_handler && now.sa_flags != had[i].sa_flags && now.sa_flags == (had[i].sa_flags | SA_ONSTACK);
-		if (mine || only_stack) sigaction(i, &had[i], 0);
-	}
-	if (version != SP_VERSION) { snprintf(reason, sizeof reason, "the core speaks version %d, not %d", version, SP_VERSION); return 0; }
-	return port;
-}
-
-static struct sp_port *open_core(void) {
-	pthread_t t;
-	void *port = 0;
-	sigset_t old;
-	struct timespec end;
-	block_signals(&old);
-	/* A limit, because glibc does not free the loader's lock in a forked child: if another thread of the parent was
-	 * inside dlopen at that moment, dlopen in the child never returns. Better an error than a hang. */
-	clock_gettime(CLOCK_REALTIME, &end);
-	end.tv_sec += SP_LOAD_LIMIT;
-	if (pthread_create(&t, 0, load_core, 0)) snprintf(reason, sizeof reason, "no thread could be started");
-	else if (pthread_timedjoin_np(t, &port, &end)) {
-		snprintf(reason, sizeof reason, "the dynamic loader did not return within %d s", SP_LOAD_LIMIT);
-		pthread_detach(t);
-		port = 0;
-	}
-	pthread_sigmask(SIG_SETMASK, &old, 0);
-	return port;
-}
+#if defined __APPLE__ || defined SP_DARWIN
+#include "host_darwin.h"
+#else
+#include "host_linux.h"
+#endif
 #endif
 
-/* The log lives in the core, which is missing here: the console is all there is, if the user wants one. A broken pipe
- * there must not end the host: its signal is taken back. */
+/* The log lives in the core, which is missing here: the console is all there is, if the user wants one. */
 static void complain(void) {
 	const char *level = getenv("SIGNPATH_LOG_CONSOLE_LEVEL");
-	sigset_t old, pipe, pending;
+	char text[sizeof reason + 256];
 	if (!level || !*level || !strcmp(level, "none")) return;
-	block_signals(&old);
-	sigpending(&pending);
-	sigemptyset(&pipe);
-	sigaddset(&pipe, SIGPIPE);
-	if (dprintf(2, "SignPath Cryptoki: the core of the module cannot be opened: %s. Where executable memory files or /proc are"
-		" forbidden, put libSignPath.Cryptoki.core.so of the same build beside the module.\n", reason) < 0 && !sigismember(&pending, SIGPIPE))
-		sigtimedwait(&pipe, 0, &(struct timespec){ 0, 0 });
-	pthread_sigmask(SIG_SETMASK, &old, 0);
+	snprintf(text, sizeof text, "SignPath Cryptoki: the core of the module cannot be started: %s.%s\n", reason, advice);
+	say(text);
 }
+
+#ifndef SP_ENVIRON
+#define SP_ENVIRON environ
+#endif
 
 /* ---- handing a call to the core --------------------------------------------------------------------------------- */
 #ifdef __x86_64__
@@ -283,11 +167,10 @@ static W forward(struct state *s, unsigned fn, const W *a, int n, int waits, int
 	block_signals(&old);
 	sp_push(s->port, c);
 	for (int i = 0; i < SP_SPIN && !__atomic_load_n(&c->state, __ATOMIC_ACQUIRE); i++) relax();
-	while ((v = __atomic_load_n(&c->state, __ATOMIC_ACQUIRE)) == SP_QUEUED) sp_futex(&c->state, FUTEX_WAIT, SP_QUEUED, 0);
+	while ((v = __atomic_load_n(&c->state, __ATOMIC_ACQUIRE)) == SP_QUEUED) sp_sleep(&c->state, SP_QUEUED);
 	pthread_sigmask(SIG_SETMASK, &old, 0);
 	while (v == SP_ACCEPTED) { /* the host's own mask: Ctrl-C works. Once a second: did a handler fork, and are we the child? */
-		struct timespec t = { 1, 0 };
-		sp_futex(&c->state, FUTEX_WAIT, SP_ACCEPTED, &t);
+		sp_sleep_for(&c->state, SP_ACCEPTED, 1000);
 		v = __atomic_load_n(&c->state, __ATOMIC_ACQUIRE);
 		if (v == SP_ACCEPTED && s->pid != getpid()) return CKR_DEVICE_REMOVED;
 	}
@@ -439,7 +322,7 @@ W C_Initialize(W in) {
 	if (st->ready) { unlock(); return CKR_CRYPTOKI_ALREADY_INITIALIZED; }
 	if (!st->port) st->port = open_core();
 	if (!st->port) { complain(); unlock(); return CKR_GENERAL_ERROR; }
-	const W args[] = { (W)environ }; /* Go's own copy of the environment dates from exec */
+	const W args[] = { (W)SP_ENVIRON }; /* Go's own copy of the environment dates from exec */
 	rv = forward(st, FN_Initialize, args, 1, 0, -1);
 	if (rv == CKR_OK) { __atomic_store_n(&st->ready, 1, __ATOMIC_RELEASE); initialized = 1; }
 	unlock();
