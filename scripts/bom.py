@@ -1,6 +1,6 @@
 """Turns what `go version -m` prints into a bill of materials (CycloneDX 1.5, XML).
 
-usage: go version -m FILE... | bom.py --version VERSION --epoch SECONDS
+usage: go version -m FILE... | bom.py --version VERSION --epoch SECONDS [--name PRODUCT]
 
 Each Go module that is built into one of the files is a component with its package URL
 and, from go.sum, the SHA-256 of its source; so is Go itself. The same input gives the
@@ -13,7 +13,7 @@ import uuid
 from xml.sax.saxutils import escape, quoteattr
 
 arguments = dict(zip(sys.argv[1::2], sys.argv[2::2]))
-version, epoch = arguments["--version"], int(arguments["--epoch"])
+version, epoch, product = arguments["--version"], int(arguments["--epoch"]), arguments.get("--name", "libSignPath.Cryptoki")
 modules, go = {}, set()
 for line in sys.stdin:
     fields = line.split()
@@ -40,9 +40,9 @@ print("""<?xml version="1.0" encoding="UTF-8"?>
 <bom xmlns="http://cyclonedx.org/schema/bom/1.5" serialNumber="urn:uuid:%s" version="1">
   <metadata>
     <timestamp>%s</timestamp>
-    <component type="library" bom-ref="libSignPath.Cryptoki"><name>libSignPath.Cryptoki</name><version>%s</version></component>
+    <component type="library" bom-ref="%s"><name>%s</name><version>%s</version></component>
   </metadata>
   <components>
 %s
   </components>
-</bom>""" % (uuid.uuid5(uuid.NAMESPACE_URL, version + body), time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(epoch)), escape(version), body))
+</bom>""" % (uuid.uuid5(uuid.NAMESPACE_URL, version + body), time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(epoch)), product, product, escape(version), body))

