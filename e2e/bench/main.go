@@ -21,11 +21,12 @@ import (
 )
 
 var (
-	rounds = flag.Int("rounds", 7, "rounds of each comparison; medians are printed")
-	dist   = flag.String("dist", "dist/linux-"+runtime.GOARCH, "what scripts/build made")
-	host   = flag.String("host", "build/host", "the host program")
-	only   = flag.String("only", "", "comma-separated names of the parts to run; all without it")
-	hsm    = flag.String("softhsm", "/usr/lib/softhsm/libsofthsm2.so", "SoftHSM's module")
+	rounds   = flag.Int("rounds", 7, "rounds of each comparison; medians are printed")
+	dist     = flag.String("dist", "dist/linux-"+runtime.GOARCH, "what scripts/build made")
+	host     = flag.String("host", "build/host", "the host program")
+	only     = flag.String("only", "", "comma-separated names of the parts to run; all without it")
+	signtool = flag.String("signtool", ".cache/windows/npm/node_modules", "folder of the npm package with signtool.exe")
+	hsm      = flag.String("softhsm", "/usr/lib/softhsm/libsofthsm2.so", "SoftHSM's module")
 )
 
 func main() {
@@ -90,6 +91,7 @@ func (b *bench) parts() []part {
 	return []part{
 		{"one-shot", b.oneShot}, {"steady", b.steady}, {"cpu", b.serviceCPU}, {"start", b.startUp}, {"requests", b.requests},
 		{"round-trips", b.roundTrips}, {"policies", b.manyPolicies}, {"memory", b.memory},
+		{"signtool", b.signtoolRuns},
 	}
 }
 

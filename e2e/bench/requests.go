@@ -35,33 +35,42 @@ func (b *bench) startUp() error {
 
 // requests counts what one pkcs11-tool --sign asks of the service.
 func (b *bench) requests() error {
-	target, err := url.Parse(b.service.vars["SIGNPATH_API_URL"])
+	requests, connections, err := b.counted(func(vars []string) error {
+		_, err := b.signOnce(vars, module(), "CONFIG", "p256")
+		return err
+	})
 	if err != nil {
 		return err
+	}
+	figure("requests of one pkcs11-tool --sign (aim: 2)", requests, "")
+	figure("connections of one pkcs11-tool --sign (aim: 1)", connections, "")
+	return nil
+}
+
+// counted runs something against a door before the service that counts.
+func (b *bench) counted(use func(vars []string) error) (requests, connections float64, err error) {
+	target, err := url.Parse(b.service.vars["SIGNPATH_API_URL"])
+	if err != nil {
+		return 0, 0, err
 	}
 	c, err := b.service.client()
 	if err != nil {
-		return err
+		return 0, 0, err
 	}
-	var requests, connections atomic.Int32
-	proxy := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		requests.Add(1)
+	var asked, opened atomic.Int32
+	door := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
 		(&httputil.ReverseProxy{Transport: c.Transport, Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(&url.URL{Scheme: target.Scheme, Host: target.Host}) }}).ServeHTTP(w, r)
 	}))
-	proxy.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+	door.Config.ConnState = func(_ net.Conn, s http.ConnState) {
 		if s == http.StateNew {
-			connections.Add(1)
+			opened.Add(1)
 		}
 	}
-	proxy.Start()
-	defer proxy.Close()
-	env := b.service.env("SIGNPATH_API_URL=" + proxy.URL + target.Path)
-	if _, err := b.signOnce(env, module(), "CONFIG", "p256"); err != nil {
-		return err
-	}
-	figure("requests of one pkcs11-tool --sign (aim: 2)", float64(requests.Load()), "")
-	figure("connections of one pkcs11-tool --sign (aim: 1)", float64(connections.Load()), "")
-	return nil
+	door.Start()
+	defer door.Close()
+	err = use(b.service.env("SIGNPATH_API_URL=" + door.URL + target.Path))
+	return float64(asked.Load()), float64(opened.Load()), err
 }
 
 // delay is what the relay adds each way; two of them are a round trip.

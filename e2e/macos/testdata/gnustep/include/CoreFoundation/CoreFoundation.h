@@ -1,0 +1,4 @@
+#pragma once
+#import <Security/Security.h>
+extern const CFAllocatorRef kCFAllocatorDefault;
+void CFRelease(id object);

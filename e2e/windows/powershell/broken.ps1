@@ -1,0 +1,4 @@
+# What the check must not let pass: a block without an end.
+function Test-Broken {
+    if ($true) { 'yes'
+}

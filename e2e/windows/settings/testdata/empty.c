@@ -1,0 +1,2 @@
+int nothing(void);
+int nothing(void) { return 0; }
