@@ -70,7 +70,7 @@ func (r reply) doneOutput(out []byte, length uint64, rv cryptoki.RV) {
 // nor a wrong pointer may end the host.
 func (b *bridge) guard(r reply) {
 	if p := recover(); p != nil {
-		r.done(b.module.Panicked(functionName(uint64(r.c.fn)), arguments{r.c}.number(0), p))
+		r.done(b.module.Panicked(functionName(uint64(r.c.fn)), arguments(r).number(0), p))
 	}
 }
 
@@ -258,7 +258,7 @@ func (b *bridge) serveOperation(r reply, a arguments) {
 
 // refuse answers a call whose arguments cannot be used.
 func (b *bridge) refuse(r reply) {
-	r.done(b.module.Answered(functionName(uint64(r.c.fn)), arguments{r.c}.number(0), cryptoki.CKR_ARGUMENTS_BAD))
+	r.done(b.module.Answered(functionName(uint64(r.c.fn)), arguments(r).number(0), cryptoki.CKR_ARGUMENTS_BAD))
 }
 
 // functionName is the name in the standard of a function of functions.h.

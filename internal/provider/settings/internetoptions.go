@@ -119,16 +119,18 @@ func internetProxy(text string) (*url.URL, error) {
 // firstOf takes the first proxy of WinHTTP's answer: entries separated by ";" or
 // white space, each "host:port" or "scheme=host:port"; empty for a direct way.
 func firstOf(list string) (*url.URL, error) {
-	for _, entry := range strings.FieldsFunc(list, isListBreak) {
-		if _, rest, ok := strings.Cut(entry, "="); ok {
-			entry = rest
-		}
-		if strings.EqualFold(entry, "DIRECT") {
-			return nil, nil
-		}
-		return internetProxy(entry)
+	entries := strings.FieldsFunc(list, isListBreak)
+	if len(entries) == 0 {
+		return nil, nil
 	}
-	return nil, nil
+	entry := entries[0]
+	if _, rest, ok := strings.Cut(entry, "="); ok {
+		entry = rest
+	}
+	if strings.EqualFold(entry, "DIRECT") {
+		return nil, nil
+	}
+	return internetProxy(entry)
 }
 
 func isListBreak(r rune) bool { return r == ';' || r == ' ' || r == '\t' || r == '\r' || r == '\n' }
