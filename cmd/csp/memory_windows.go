@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"runtime/debug"
 	"unsafe"
 
@@ -14,6 +15,7 @@ import (
 const nowhere = 64 << 10
 
 const (
+	page    = 4 << 10   // bytes that can be read if one of them can
 	chunk   = 256 << 10 // bytes that are copied at once
 	longest = 64 << 10  // bytes of a blob, a signature or a name
 )
@@ -21,9 +23,9 @@ const (
 // pointer makes an address a pointer.
 func pointer(address uintptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&address)) }
 
-// touch runs f, which uses an address of the host; false when it is wrong.
-func touch(address uintptr, f func(unsafe.Pointer)) (ok bool) {
-	if address < nowhere {
+// touch runs f, which uses n bytes at an address of the host; false when it is wrong.
+func touch(address uintptr, n int, f func(unsafe.Pointer)) (ok bool) {
+	if address < nowhere || guarded(address, n) {
 		return false
 	}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
@@ -38,33 +40,33 @@ func read(address uintptr, n int) ([]byte, bool) {
 		return nil, true
 	}
 	b := make([]byte, n)
-	return b, touch(address, func(p unsafe.Pointer) { copy(b, unsafe.Slice((*byte)(p), n)) })
+	return b, touch(address, n, func(p unsafe.Pointer) { copy(b, unsafe.Slice((*byte)(p), n)) })
 }
 
 // write copies to an address.
 func write(address uintptr, b []byte) bool {
-	return len(b) == 0 || touch(address, func(p unsafe.Pointer) { copy(unsafe.Slice((*byte)(p), len(b)), b) })
+	return len(b) == 0 || touch(address, len(b), func(p unsafe.Pointer) { copy(unsafe.Slice((*byte)(p), len(b)), b) })
 }
 
-// name reads a text that ends with NUL; nil for a NULL.
+// name reads a text that ends with NUL, no page more of it than it has; nil for a NULL.
 func name(address uintptr) (s *string, ok bool) {
 	if address == 0 {
 		return nil, true
 	}
-	var b []byte
-	ended := false
-	ok = touch(address, func(p unsafe.Pointer) {
-		for i := range longest {
-			c := *(*byte)(unsafe.Add(p, i))
-			if c == 0 {
-				ended = true
-				return
-			}
-			b = append(b, c)
+	var text []byte
+	for len(text) < longest {
+		b, ok := read(address, page-int(address%page))
+		if !ok {
+			return nil, false
 		}
-	})
-	text := string(b)
-	return &text, ok && ended
+		if before, _, ended := bytes.Cut(b, []byte{0}); ended {
+			whole := string(append(text, before...))
+			return &whole, true
+		}
+		text = append(text, b...)
+		address += uintptr(len(b))
+	}
+	return nil, false
 }
 
 // described tells whether a text of 16-bit characters is there and is not empty.
@@ -89,7 +91,7 @@ type table struct {
 // registered is what CryptoAPI tells of the registration.
 func registered(address uintptr) (r capi.Registered) {
 	var t table
-	if !touch(address, func(p unsafe.Pointer) { t.version = *(*uint32)(p) }) || t.version < 2 {
+	if !touch(address, 4, func(p unsafe.Pointer) { t.version = *(*uint32)(p) }) || t.version < 2 {
 		return r
 	}
 	size := unsafe.Offsetof(t.provName)
@@ -111,14 +113,14 @@ func registered(address uintptr) (r capi.Registered) {
 // answer runs a call that gives bytes to a buffer of the host.
 func answer(data, length uintptr, call func(*capi.Output) capi.Status) capi.Status {
 	out := &capi.Output{LengthOnly: data == 0}
-	if !touch(length, func(p unsafe.Pointer) { out.Room = *(*uint32)(p) }) {
+	if !touch(length, 4, func(p unsafe.Pointer) { out.Room = *(*uint32)(p) }) {
 		out = nil
 	}
 	st := call(out)
 	if st != capi.OK && st != capi.ERROR_MORE_DATA {
 		return st
 	}
-	if !write(data, out.Data) || !touch(length, func(p unsafe.Pointer) { *(*uint32)(p) = out.Length }) {
+	if !write(data, out.Data) || !touch(length, 4, func(p unsafe.Pointer) { *(*uint32)(p) = out.Length }) {
 		return capi.ERROR_INVALID_PARAMETER
 	}
 	return st
@@ -126,7 +128,9 @@ func answer(data, length uintptr, call func(*capi.Output) capi.Status) capi.Stat
 
 // handle runs a call that gives a handle to the host.
 func handle(place uintptr, call func() (capi.Handle, capi.Status)) capi.Status {
-	put := func(h capi.Handle) bool { return touch(place, func(p unsafe.Pointer) { *(*capi.Handle)(p) = h }) }
+	put := func(h capi.Handle) bool {
+		return touch(place, int(unsafe.Sizeof(h)), func(p unsafe.Pointer) { *(*capi.Handle)(p) = h })
+	}
 	if !put(0) {
 		return capi.ERROR_INVALID_PARAMETER
 	}

@@ -57,7 +57,7 @@ func at(address uintptr, n int) []byte {
 }
 
 func (memory) Read(address uintptr, b []byte) (ok bool) {
-	if address < nowhere {
+	if address < nowhere || guarded(address, len(b)) {
 		return false
 	}
 	defer func() { ok = recover() == nil }()
@@ -66,7 +66,7 @@ func (memory) Read(address uintptr, b []byte) (ok bool) {
 }
 
 func (memory) Write(address uintptr, b []byte) (ok bool) {
-	if address < nowhere {
+	if address < nowhere || guarded(address, len(b)) {
 		return false
 	}
 	defer func() { ok = recover() == nil }()

@@ -102,8 +102,7 @@ func (c *certificatesRegisterCommand) Run(ctx context.Context, t *terminal) erro
 		return err
 	}
 	if c.AtLogon && c.Store == string(winstore.LocalMachine) {
-		return usage(errors.New("--at-logon is for CurrentUser: who logs on usually may not change LocalMachine"),
-			`let SYSTEM do it when Windows starts: schtasks /Create /TN "SignPath certificates" /SC ONSTART /RU SYSTEM /TR "signpath certificates register --store LocalMachine --sync"`)
+		return usage(errors.New("--at-logon is for CurrentUser: who logs on usually may not change LocalMachine"), atStart())
 	}
 	provider, _ := winstore.ProviderNamed(c.Provider) // the parser has looked
 	have, err := readStores(c.Store)
@@ -112,7 +111,7 @@ func (c *certificatesRegisterCommand) Run(ctx context.Context, t *terminal) erro
 	}
 	ctx, stop := untilStopped(ctx)
 	defer stop()
-	s, want, err := askForCertificates(ctx, t, &c.storeFlags)
+	s, want, err := askForCertificates(ctx, t, &c.storeFlags, 0)
 	if err != nil {
 		if ctx.Err() != nil {
 			return stopped()
@@ -131,6 +130,17 @@ func (c *certificatesRegisterCommand) Run(ctx context.Context, t *terminal) erro
 		return c.setLogon(t)
 	}
 	return nil
+}
+
+// atStart is what keeps LocalMachine in step: SYSTEM has neither this user's PATH nor
+// this user's protected token.
+func atStart() string {
+	self, err := os.Executable()
+	if err != nil {
+		self = "signpath.exe"
+	}
+	return `let SYSTEM do it when Windows starts: schtasks /Create /TN "SignPath certificates" /SC ONSTART /RU SYSTEM /TR "\"` + self +
+		`\" certificates register --store LocalMachine --sync" (SYSTEM reads the system's SIGNPATH_CONFIG_FILE, and a token in it that was made with: signpath token protect --user machine)`
 }
 
 // friendlyName fills the placeholders.
@@ -270,7 +280,7 @@ func (c *certificatesListCommand) Run(ctx context.Context, t *terminal) error {
 	var want []winstore.Wanted
 	s, _ := settings.Load(os.Environ(), settings.Explicit{ConfigFile: c.Config})
 	if !c.Offline {
-		if s, want, err = askForCertificates(ctx, t, &c.storeFlags); err != nil {
+		if s, want, err = askForCertificates(ctx, t, &c.storeFlags, listPatience); err != nil {
 			if ctx.Err() != nil {
 				return stopped()
 			}
@@ -327,8 +337,13 @@ func badStore(err error) error {
 	return badInput(err, "")
 }
 
-// askForCertificates asks the service for the keys in sight.
-func askForCertificates(ctx context.Context, t *terminal, flags *storeFlags) (settings.Settings, []winstore.Wanted, error) {
+// listPatience is how long a list waits for a service that does not answer: what the
+// stores hold is known without it.
+const listPatience = 10 * time.Second
+
+// askForCertificates asks the service for the keys in sight; patience, if not 0, is less
+// than what the settings allow for retries.
+func askForCertificates(ctx context.Context, t *terminal, flags *storeFlags, patience time.Duration) (settings.Settings, []winstore.Wanted, error) {
 	s, err := settings.Load(os.Environ(), settings.Explicit{ConfigFile: flags.Config})
 	for _, w := range s.Warnings {
 		t.warning(w)
@@ -338,6 +353,10 @@ func askForCertificates(ctx context.Context, t *terminal, flags *storeFlags) (se
 	}
 	if err != nil {
 		return s, nil, badInput(err, doctorHint)
+	}
+	if patience > 0 {
+		s.Timeouts.Total = shorter(s.Timeouts.Total, patience)
+		s.Timeouts.Request = shorter(s.Timeouts.Request, patience)
 	}
 	lines := s.Log
 	lines.ConsoleStdout = false
@@ -367,6 +386,14 @@ func askForCertificates(ctx context.Context, t *terminal, flags *storeFlags) (se
 		return s, want, refusedHint(errors.New("no signing policy of that name is in sight"), "signpath doctor lists what is in sight; upper and lower case count")
 	}
 	return s, want, nil
+}
+
+// shorter is the smaller of two limits; 0 is none.
+func shorter(a, b time.Duration) time.Duration {
+	if a == 0 || b < a {
+		return b
+	}
+	return a
 }
 
 // applyPlan carries a plan out, or only shows it.

@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"strings"
 
+	"signpath/internal/provider/settings"
 	"signpath/internal/secret"
 )
 
@@ -19,7 +20,7 @@ func (t *terminal) password(file, question string) (secret.Secret, error) {
 	case "":
 		return t.askPassword(question)
 	case "-":
-		data, err := io.ReadAll(io.LimitReader(t.in, maxPassword+1))
+		data, err := io.ReadAll(io.LimitReader(t.in, 2*maxPassword+8))
 		if err != nil {
 			return secret.Secret{}, badInput(fmt.Errorf("reading the password: %w", err), "")
 		}
@@ -35,11 +36,12 @@ func (t *terminal) password(file, question string) (secret.Secret, error) {
 // maxPassword bounds a password, in bytes.
 const maxPassword = 1024
 
-// passwordOf takes one line; an empty one is a password too.
+// passwordOf takes one line; an empty one is a password too. Windows PowerShell writes
+// UTF-16, Notepad a byte order mark: neither is part of it.
 func passwordOf(data []byte, where string) (secret.Secret, error) {
-	text := strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
+	text := strings.TrimSuffix(strings.TrimSuffix(string(settings.DecodeText(data)), "\n"), "\r")
 	if strings.ContainsAny(text, "\r\n\x00") || len(text) > maxPassword {
-		return secret.Secret{}, badInput(fmt.Errorf("the password in %s must be one line", where), "")
+		return secret.Secret{}, badInput(fmt.Errorf("the secret in %s must be one line of at most %d bytes", where, maxPassword), "")
 	}
 	return secret.New(text), nil
 }

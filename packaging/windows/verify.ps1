@@ -103,7 +103,7 @@ function Invoke-Tool([string]$Program, [string[]]$Arguments) {
 # Get-Cause is the last line with a cause in the providers' logs.
 function Get-Cause {
     $found = Get-ChildItem -Path (Join-Path $Work 'logs') -Filter 'SignPath.CryptoProviders.*.txt' -ErrorAction SilentlyContinue |
-        Select-String -Pattern ' (WARN|ERROR|FATAL) ' | Select-Object -Last 1
+        Select-String -Pattern ' (WARNING|ERROR|FATAL) ' | Select-Object -Last 1
     if ($found) { return $found.Line }
     return 'nothing in the log'
 }
@@ -225,6 +225,19 @@ Check 'windows' { (Get-CimInstance Win32_OperatingSystem).Caption + ' ' + [Envir
 Check 'administrator' {
     $me = New-Object Security.Principal.WindowsPrincipal ([Security.Principal.WindowsIdentity]::GetCurrent())
     if (-not $me.IsInRole([Security.Principal.WindowsBuiltInRole]::Administrator)) { throw 'run this script as administrator' }
+}
+Check 'machine' {
+    if (Test-Path 'HKLM:\SOFTWARE\SignPath\CryptoProviders') { throw 'a package is installed already, and this script would remove it at its end: uninstall it first' }
+    if (Test-Path $Programs) { throw ($Programs + ' is there, with a configuration of somebody: move it away first') }
+    'nothing of ours is installed'
+}
+if ($script:Count['FAIL'] -gt 0) {
+    Remove-Item -Path $Work -Recurse -Force
+    $env:SIGNPATH_LOG_FILE_DIRECTORY = $script:OldLogs
+    $script:Lines += ('SUMMARY passed={0} failed={1} absent={2}' -f $script:Count['PASS'], $script:Count['FAIL'], $script:Count['ABSENT'])
+    $script:Lines | Set-Content -Path $Report -Encoding UTF8
+    Write-Host 'Nothing was changed on this machine.'
+    exit 1
 }
 Check 'package-signature' {
     if ($Msi -eq '') { throw 'no package was found: give -Msi' }

@@ -152,14 +152,22 @@ func TestErrors(t *testing.T) {
 			if err := p.Set(faultproxy.Fault{Kind: faultproxy.Stall}); err != nil {
 				t.Fatal(err)
 			}
+			gone := make(chan func(), 1)
 			go func() {
 				for p.Requests() < 2 {
 					time.Sleep(10 * time.Millisecond)
 				}
 				_ = p.Close()
+				release, err := faultproxy.Hold(p.Addr()) // nobody else may listen there when the provider tries again
+				if err != nil {
+					t.Error(err)
+					release = func() {}
+				}
+				gone <- release
 			}()
 			tl := h.tool(t, s, settings...)
 			codes(t, tl.Run(t, h.exe, "trysign", key), "0x80090030")
+			(<-gone)()
 			tl.InLog(t, "CPSignHash failed", "NTE_DEVICE_NOT_READY")
 		})
 	})

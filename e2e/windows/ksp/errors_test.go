@@ -18,6 +18,7 @@ import (
 
 	"signpath/e2e/rig"
 	winrig "signpath/e2e/windows/rig"
+	"signpath/internal/testkit/faultproxy"
 )
 
 // impatient makes a provider try twice.
@@ -144,6 +145,11 @@ func TestServiceStops(t *testing.T) {
 			}
 			s.Stop()
 			_ = f.server.Listener.Close()
+			if release, err := faultproxy.Hold(f.server.Listener.Addr().String()); err != nil { // nobody else may listen there when the provider tries again
+				t.Error(err)
+			} else {
+				t.Cleanup(release)
+			}
 			if c, _, err := w.(http.Hijacker).Hijack(); err == nil {
 				_ = c.Close()
 			}

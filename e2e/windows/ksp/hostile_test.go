@@ -22,7 +22,7 @@ func TestHostile(t *testing.T) {
 			what, status, _ := strings.Cut(rest, ": ")
 			want := ""
 			switch kind {
-			case "NULL", "low", "wild", "closed":
+			case "NULL", "low", "wild", "closed", "guard":
 				want = badParameter
 			case "zero", "freed", "swapped", "foreign":
 				want = badHandle
@@ -66,6 +66,24 @@ func TestQuiet(t *testing.T) {
 		for _, level := range []string{"SIGNPATH_LOG_CONSOLE_LEVEL=", "SIGNPATH_LOG_CONSOLE_LEVEL=debug"} {
 			results := filepath.Join(t.TempDir(), "results")
 			h.toFile(t, h.tool(t, s, level), results, steps...).Says(t, "sign k0: "+ok+" 64\n")
+		}
+	})
+}
+
+// TestSecrets: neither the token nor a PIN that a program gives stands anywhere, at the
+// most talkative level.
+func TestSecrets(t *testing.T) {
+	s := rig.TheService(t)
+	const pin = "a-pin-of-a-smart-card"
+	everywhere(t, func(t *testing.T, h *host) {
+		tl := h.tool(t, s, "SIGNPATH_LOG_FILE_LEVEL=verbose", "SIGNPATH_LOG_CONSOLE_LEVEL=verbose")
+		arguments := filepath.Join(t.TempDir(), "pin")
+		rig.Write(t, arguments, wide(pin)) // in a file: the command line is sent to the service
+		r := h.probe(t, tl, step("open", "p0"), step("key", "k0", "p0", container(rig.Keys()[1]), 0, 0), step("setfile", "k0", "SmartCardPin", winrig.Path(arguments), 0x40),
+			step("prop", "k0", "SmartCardPin", 0), step("sign", "k0", "none", "", 0, winrig.Path(quick(t)), 0, 512, ""))
+		r.Says(t, "setfile k0: "+ok+"\n").Says(t, "prop k0: "+notSupported+" SmartCardPin\n").Says(t, "sign k0: "+ok+" 64\n").Says(t, "[SignHash@")
+		for _, secret := range []string{pin, s.Env["SIGNPATH_API_TOKEN"]} {
+			s.Nowhere(t, secret, tl.Tool, r)
 		}
 	})
 }

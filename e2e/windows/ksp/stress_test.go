@@ -39,6 +39,9 @@ func TestThreads(t *testing.T) {
 		if got := int(f.posts.Load()); got != 16*each {
 			t.Errorf("%d requests for %d signatures", got, 16*each)
 		}
+		if got := int(f.lists.Load()); got != len(rig.Keys()) {
+			t.Errorf("%d lists for %d keys", got, len(rig.Keys()))
+		}
 	})
 }
 
@@ -99,7 +102,8 @@ func TestMany(t *testing.T) {
 		if rig.All && memory[3]-memory[1] > 1000 {
 			t.Errorf("%d KiB more after the second half", memory[3]-memory[1])
 		}
-		if handles[3] > handles[1]+8 {
+		// A leak is one for each signature; Go starts a thread now and then, with four handles.
+		if handles[3] > handles[1]+100 {
 			t.Errorf("%d handles more after the second half", handles[3]-handles[1])
 		}
 	})

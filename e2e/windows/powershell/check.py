@@ -5,9 +5,11 @@ usage: check.py FILE...
 
 Says where the parser does not understand a script, one line each, and fails then. It
 also fails for what Windows PowerShell 5.1 does not have: the operators ?? ?. && || and
-the ternary one, and for characters outside of ASCII, which 5.1 reads by the code page.
+the ternary one, for characters outside of ASCII, which 5.1 reads by the code page, and
+for a search for WARN as a word: the level is called WARNING in the providers' logs.
 Packages: requirements.txt, in PYTHONPATH.
 """
+import re
 import sys
 
 import tree_sitter
@@ -26,6 +28,8 @@ def walk(node):
 def problems(text):
     if not text.isascii():
         yield text.count(b"\n", 0, next(i for i, b in enumerate(text) if b > 127)) + 1, "a character outside of ASCII"
+    for found in re.finditer(rb"\bWARN\b", text):
+        yield text.count(b"\n", 0, found.start()) + 1, "the level is called WARNING"
     for node in walk(parser.parse(text).root_node):
         line = node.start_point[0] + 1
         if node.type == "ERROR":

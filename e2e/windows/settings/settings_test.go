@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -163,6 +164,9 @@ func TestInternetOptions(t *testing.T) {
 	dryRun(t, w.Tool(t, s, "Cli", "SIGNPATH_SERVICE_UNAVAILABLE_TIMEOUT_IN_SECONDS=1")).Fails(t).Says(t, "proxy")
 }
 
+// domainUser is DOMAIN\user in the audit log's JSON, where a backslash is written twice.
+var domainUser = regexp.MustCompile(`[uU]ser":"[^"\\:]+\\\\[^"\\]+"`)
+
 // Without a folder of its own the log lies in the user's temporary folder; command line
 // and user are in the audit log.
 func TestLogAndMetadata(t *testing.T) {
@@ -190,7 +194,7 @@ func TestLogAndMetadata(t *testing.T) {
 	for _, line := range strings.Split(text, "\n") {
 		if strings.Contains(line, `file ä.txt`) && strings.Contains(line, "signpath.exe") {
 			found = true
-			if !strings.Contains(line, `\\`) {
+			if !domainUser.MatchString(line) {
 				t.Errorf("no DOMAIN\\user in %s", line)
 			}
 		}

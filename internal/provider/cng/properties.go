@@ -68,6 +68,13 @@ func (k *key) number(n int) []byte { return dwords(uint32(n)) } //nolint:gosec /
 // none, where NTE_NOT_SUPPORTED makes .NET throw.
 var absent = map[string]bool{"UI Policy": true, "SmartCardKeyCertificate": true, "Certificate": true}
 
+// unset are properties that a host may set, and that are NTE_NOT_FOUND until it does:
+// .NET's CngKey.UIPolicy and ParentWindowHandle read them, and throw at other answers.
+var unset = map[string]bool{"Use Context": true, "HWND Handle": true}
+
+// unread are PINs: no key needs one, so that it is neither read nor kept.
+var unread = map[string]bool{"SmartCardPin": true, "SmartCardSecurePin": true}
+
 // versionNumber is the property Version: major in the upper 16 bits, minor in the
 // lower ones.
 func versionNumber(version string) uint32 {
@@ -82,9 +89,8 @@ func versionNumber(version string) uint32 {
 	return n[0]<<16 | n[1]
 }
 
-// properties are what a host has set: window handles, PINs of smart cards and
-// properties of its own. They are kept for the life of the handle, change nothing,
-// and are never logged.
+// properties are what a host has set: window handles and properties of its own. They
+// are kept for the life of the handle, change nothing, and are never logged.
 type properties struct {
 	mu sync.Mutex
 	m  map[string][]byte
@@ -163,7 +169,7 @@ func (c *call) getProperty(at int, set *properties, serve func(string) ([]byte, 
 	switch {
 	case known && value != nil:
 		return c.output(at+1, value)
-	case absent[name], !known && c.dword(at+4)&flagPersistOnly != 0:
+	case absent[name], unset[name], !known && c.dword(at+4)&flagPersistOnly != 0:
 		return winkeys.NTE_NOT_FOUND
 	}
 	return winkeys.NTE_NOT_SUPPORTED
@@ -206,6 +212,8 @@ func (c *call) setProperty(at int, set *properties, fixed func(string) bool) Sta
 		return winkeys.NTE_BAD_FLAGS
 	case fixed(name):
 		return winkeys.NTE_NOT_SUPPORTED
+	case unread[name]:
+		return winkeys.OK
 	}
 	value := []byte{}
 	if size > 0 {

@@ -97,6 +97,8 @@ func TestOtherKeyProperties(t *testing.T) {
 	}
 	get(winkeys.NTE_NOT_FOUND, "SmartCardKeyCertificate", 0)
 	get(winkeys.NTE_NOT_FOUND, "UI Policy", 0)
+	get(winkeys.NTE_NOT_FOUND, "Use Context", 0) // .NET's CngKey.UIPolicy throws at NTE_NOT_SUPPORTED
+	get(winkeys.NTE_NOT_FOUND, "HWND Handle", 0)
 	get(winkeys.NTE_NOT_FOUND, "CLR IsEphemeral", 0x40000000) // .NET
 	get(winkeys.NTE_NOT_SUPPORTED, "CLR IsEphemeral", 0)
 	get(winkeys.NTE_NOT_SUPPORTED, "Security Descr", 4)
@@ -106,6 +108,15 @@ func TestOtherKeyProperties(t *testing.T) {
 	}
 	set(winkeys.OK, "HWND Handle", make([]byte, 8), 0)
 	set(winkeys.OK, "SmartCardPin", wide("1234"), 0)
+	get(winkeys.NTE_NOT_SUPPORTED, "SmartCardPin", 0)                         // it is not kept
+	h.ok("SetKeyProperty", p, k, h.text("SmartCardSecurePin"), nowhere, 8, 0) // and not even read
+	h.ok("SetProviderProperty", p, h.text("SmartCardPin"), nowhere, 8, 0)
+	set(winkeys.OK, "Use Context", wide("signing"), 0)
+	for name, want := range map[string][]byte{"HWND Handle": make([]byte, 8), "Use Context": wide("signing")} {
+		if got := h.property(p, k, name, 0); !bytes.Equal(got, want) {
+			t.Errorf("%s is %x after it was set", name, got)
+		}
+	}
 	set(winkeys.OK, "CLR IsEphemeral", []byte{1}, 0)
 	if got := h.property(p, k, "CLR IsEphemeral", 0x40000000); !bytes.Equal(got, []byte{1}) {
 		t.Errorf("a property of the host's own is %x", got)

@@ -227,6 +227,9 @@ func checkClientCertificate(f *Facts) (out []Finding) {
 	case f.brokenClientFiles():
 		return skipped("a value above must be mended first")
 	case s.TLSClientCertificateFile == "" && s.TLSClientCertificate == "":
+		if f.Windows {
+			return skipped("TlsClientCertificate and TlsClientCertificateFile are not set")
+		}
 		return skipped("TlsClientCertificateFile is not set")
 	case f.ClientErr != nil:
 		return remoteFinding(f.ClientErr)

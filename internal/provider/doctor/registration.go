@@ -27,6 +27,9 @@ type Registration struct {
 // providerType is PROV_RSA_AES, the type of SignPathCSP.
 const providerType = 24
 
+// feature is what the installer calls a provider; that for 32-bit programs ends in 32.
+var feature = map[string]string{"SignPathKSP": "KSP", "SignPathCSP": "CSP"}
+
 const installCure = "Install SignPath's crypto providers for Windows again, with the feature of that provider."
 
 // checkProviders judges the registrations of both providers.
@@ -47,11 +50,11 @@ func checkProviders(f *Facts) (out []Finding) {
 		name := fmt.Sprintf("%s for %d-bit programs", r.Provider, r.Bits)
 		switch {
 		case !r.Registered && r.Bits == 32 && whole[r.Provider]:
-			out = append(out, one(Note, "Install the x86 package too if 32-bit programs shall sign (Office macros, 32-bit signtool).", "%s is not installed", name)...)
+			out = append(out, one(Note, "If 32-bit programs shall sign (Office macros, 32-bit signtool), add the feature: msiexec /i PACKAGE.msi /qn ADDLOCAL="+feature[r.Provider]+"32", "%s is not installed", name)...)
 		case !r.Registered && r.Bits == 32:
 			// said by the line of 64 bits
 		case !r.Registered:
-			out = append(out, one(Note, "Install it if tools of Windows shall sign with "+r.Provider+".", "%s is not registered", r.Provider)...)
+			out = append(out, one(Note, "If tools of Windows shall sign with it, add the feature: msiexec /i PACKAGE.msi /qn ADDLOCAL="+feature[r.Provider], "%s is not registered", r.Provider)...)
 		case r.Problem != "":
 			out = append(out, one(Failed, installCure, "%s: %s: %s", name, r.Image, r.Problem)...)
 		case r.Has != r.Wants:

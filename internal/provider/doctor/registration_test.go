@@ -43,8 +43,8 @@ func TestWindowsChecks(t *testing.T) {
 	}{
 		{"elsewhere", Facts{Providers: all}, checkProviders, []string{"skipped: not Windows"}},
 		{"all there", Facts{Windows: true, Providers: all}, checkProviders, []string{"ok: SignPathKSP for 64-bit", "ok: SignPathKSP for 32-bit", "ok: SignPathCSP for 64-bit", "ok: SignPathCSP for 32-bit"}},
-		{"nothing there", Facts{Windows: true, Providers: []Registration{{Provider: "SignPathKSP", Bits: 64}, {Provider: "SignPathKSP", Bits: 32}}}, checkProviders, []string{"note: SignPathKSP is not registered"}},
-		{"64 bits only", Facts{Windows: true, Providers: with(1, func(r *Registration) { *r = Registration{Provider: "SignPathKSP", Bits: 32} })[:2]}, checkProviders, []string{"ok: SignPathKSP for 64-bit", "note: Office macros"}},
+		{"nothing there", Facts{Windows: true, Providers: []Registration{{Provider: "SignPathKSP", Bits: 64}, {Provider: "SignPathKSP", Bits: 32}}}, checkProviders, []string{"note: ADDLOCAL=KSP"}},
+		{"64 bits only", Facts{Windows: true, Providers: with(1, func(r *Registration) { *r = Registration{Provider: "SignPathKSP", Bits: 32} })[:2]}, checkProviders, []string{"ok: SignPathKSP for 64-bit", "note: ADDLOCAL=KSP32"}},
 		{"DLL gone", Facts{Windows: true, Providers: with(0, func(r *Registration) { r.Problem = "no such file" })[:1]}, checkProviders, []string{`failed: SignPathKSP for 64-bit programs: C:\x.dll: no such file`}},
 		{"DLL of the other width", Facts{Windows: true, Providers: with(3, func(r *Registration) { r.Has = "amd64" })[3:]}, checkProviders, []string{"failed: is for amd64, these programs need 386"}},
 		{"not listed", Facts{Windows: true, Providers: with(0, func(r *Registration) { r.Listed = false })[:1]}, checkProviders, []string{"warning: not in Windows' list"}},

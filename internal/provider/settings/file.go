@@ -87,7 +87,7 @@ func readLimited(path string) ([]byte, error) {
 // UTF-16 with a byte order mark, as Windows tools write it. A member named twice
 // is an error, also when the names differ in case only.
 func parseFile(data []byte) (*node, *fileError) {
-	data = decodeText(data)
+	data = DecodeText(data)
 	pos := &position{data: data, line: 1, column: 1}
 	for i := 0; i < len(data); {
 		r, n := utf8.DecodeRune(data[i:])
@@ -125,8 +125,9 @@ func parseFile(data []byte) (*node, *fileError) {
 	return root, nil
 }
 
-// decodeText takes a byte order mark away and turns UTF-16 into UTF-8.
-func decodeText(data []byte) []byte {
+// DecodeText takes a byte order mark away and turns UTF-16 into UTF-8: what Notepad and
+// Windows PowerShell write. Other bytes stay as they are.
+func DecodeText(data []byte) []byte {
 	if rest, ok := bytes.CutPrefix(data, []byte{0xEF, 0xBB, 0xBF}); ok {
 		return rest
 	}

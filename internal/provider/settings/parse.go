@@ -208,9 +208,12 @@ func parseProxy(text string) (*url.URL, error) {
 	return u, nil
 }
 
-// parseThumbprint reads thumbprint:{hex} of a SHA-1 or SHA-256 thumbprint.
+// parseThumbprint reads thumbprint:{hex} of a SHA-1 or SHA-256 thumbprint, also as
+// Windows shows it: with spaces or colons between the bytes, and a mark in front that
+// nobody sees.
 func parseThumbprint(text string) (string, error) {
 	digits, ok := strings.CutPrefix(strings.ToLower(text), "thumbprint:")
+	digits = strings.NewReplacer(" ", "", ":", "", "\u200e", "", "\u200f", "", "\ufeff", "", "\u00a0", "").Replace(digits)
 	if !ok || strings.Trim(digits, "0123456789abcdef") != "" || len(digits) != 40 && len(digits) != 64 {
 		return "", errors.New("the value is not thumbprint: with the 40 hexadecimal digits of a certificate's thumbprint behind it")
 	}

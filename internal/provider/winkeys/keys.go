@@ -129,7 +129,7 @@ func (s *Session) failed(function string, err error, args ...any) Status {
 		args = append(args, "trace", failure.TraceID)
 	}
 	var again repeated
-	if errors.As(err, &again) {
+	if errors.As(err, &again) || s.err != nil && errors.Is(err, s.err) && !s.tell(function) {
 		s.log.Debug(function+" failed for the same reason as a moment ago", args...)
 	} else {
 		s.log.Error(function+" failed", args...)

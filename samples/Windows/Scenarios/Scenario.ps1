@@ -96,7 +96,7 @@ function Write-ProviderLog([DateTime]$Since) {
     if (-not $folder) { $folder = Join-Path ([IO.Path]::GetTempPath()) 'SignPathLogs' }
     $from = $Since.ToString('yyyy-MM-dd HH:mm:ss')
     $lines = Get-ChildItem -Path $folder -Filter 'SignPath.CryptoProviders.*.txt' -ErrorAction SilentlyContinue | Get-Content |
-        Where-Object { $_ -match '^[0-9: .-]+(WARN|ERROR|FATAL) ' -and $_ -ge $from } | Select-Object -Last 5
+        Where-Object { $_ -match '^[0-9: .-]+(WARNING|ERROR|FATAL) ' -and $_ -ge $from } | Select-Object -Last 5
     if ($lines) {
         Write-Host ('The provider says (' + $folder + '):')
         $lines | ForEach-Object { Write-Host $_ }

@@ -102,11 +102,12 @@ static void wildHandles(HCRYPTPROV p, HCRYPTPROV other, HCRYPTKEY k, HCRYPTHASH 
 static void wildAddresses(HCRYPTPROV p, HCRYPTKEY k, HCRYPTHASH h, char *container)
 {
 	BYTE *page = VirtualAlloc(NULL, 65536, MEM_RESERVE, PAGE_NOACCESS), good[1024];
+	BYTE *guard = VirtualAlloc(NULL, 65536, MEM_COMMIT | MEM_RESERVE, PAGE_READWRITE | PAGE_GUARD);
 	BYTE *edge = VirtualAlloc(NULL, 8192, MEM_COMMIT | MEM_RESERVE, PAGE_READWRITE);
 	DWORD old, n = sizeof good;
 	HCRYPTHASH made;
-	NEEDS(page && edge && VirtualProtect(edge + 4096, 4096, PAGE_NOACCESS, &old));
-	BYTE *const nowhere[] = {NULL, (BYTE *)1, (BYTE *)0x1000, page, (BYTE *)~(uintptr_t)0xFFF, (BYTE *)(~(uintptr_t)0)};
+	NEEDS(page && guard && edge && VirtualProtect(edge + 4096, 4096, PAGE_NOACCESS, &old));
+	BYTE *const nowhere[] = {NULL, (BYTE *)1, (BYTE *)0x1000, page, guard, (BYTE *)~(uintptr_t)0xFFF, (BYTE *)(~(uintptr_t)0)};
 	for (size_t i = 0; i < sizeof nowhere / sizeof *nowhere; i++) {
 		BYTE *x = nowhere[i];
 		n = sizeof good;
@@ -146,6 +147,7 @@ static void wildAddresses(HCRYPTPROV p, HCRYPTKEY k, HCRYPTHASH h, char *contain
 	FAILS(ERROR_INVALID_PARAMETER, CPGenRandom(p, 8192, edge));
 	WORKS(CPGenRandom(p, 4096, edge));
 	VirtualFree(page, 0, MEM_RELEASE);
+	VirtualFree(guard, 0, MEM_RELEASE);
 	VirtualFree(edge, 0, MEM_RELEASE);
 }
 

@@ -102,12 +102,14 @@ int hostile(wchar_t **f, int n)
     SAY("size", table->SignHash(provider, key, NULL, buffer, 32, NULL, 0, &length, BCRYPT_PAD_PKCS1));
     pointers("NULL", NULL);
     pointers("low", (void *)16);
-    /* a page that was there, and one that may not be touched */
+    /* a page that was there (its place is not given to somebody else), one that may not be touched, one that warns when it is */
     void *gone = VirtualAlloc(NULL, 65536, MEM_COMMIT | MEM_RESERVE, PAGE_READWRITE);
     void *closed = VirtualAlloc(NULL, 65536, MEM_COMMIT | MEM_RESERVE, PAGE_NOACCESS);
-    VirtualFree(gone, 0, MEM_RELEASE);
+    void *guard = VirtualAlloc(NULL, 65536, MEM_COMMIT | MEM_RESERVE, PAGE_READWRITE | PAGE_GUARD);
+    VirtualFree(gone, 65536, MEM_DECOMMIT);
     pointers("wild", gone);
     pointers("closed", closed);
+    pointers("guard", guard);
     handles("zero", 0, 0);
     handles("freed", freed_provider, freed_key);
     handles("swapped", key, provider);

@@ -193,6 +193,12 @@ int step(wchar_t **f, int n)
         else
             CALL(st, table->SetProviderProperty(*named(f[1]), f[2], (BYTE *)f[3], size, number(f[4])));
         print(L"set", f[1], st);
+    } else if (!wcscmp(f[0], L"setfile")) { /* setfile|k|name|file|flags */
+        DWORD size;
+        BYTE *value = read_file(f[3], &size);
+        CALL(st, table->SetKeyProperty(providers[0], *named(f[1]), f[2], value, size, number(f[4])));
+        print(L"setfile", f[1], st);
+        free(value);
     } else if (!wcscmp(f[0], L"env")) {
         SetEnvironmentVariableW(f[1], f[2]);
         fprintf(out, "env");
