@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"signpath/internal/provider/ctk"
+	"signpath/internal/provider/settings"
 )
 
 // keychainCommands start and end SignPathCryptoTokenKit.app.
@@ -43,7 +44,7 @@ type keychainAdd struct {
 	OrganizationID    string `name:"organization-id" help:"ID of the organization." placeholder:"UUID"`
 	ProjectSlug       string `name:"project-slug" help:"Only this project's certificates." placeholder:"SLUG"`
 	SigningPolicySlug string `name:"signing-policy-slug" help:"Only the certificates of signing policies with this slug." placeholder:"SLUG"`
-	Login             bool   `help:"Also at every logon: writes a LaunchAgent. The API token must stand in the configuration file."`
+	Login             bool   `help:"Also at every logon: writes a LaunchAgent. It knows no variables of this shell: the API token and all settings without an argument must stand in the configuration file."`
 	JSON              bool   `name:"json" help:"Print as JSON."`
 }
 
@@ -128,6 +129,18 @@ func (c *keychainAdd) arguments() []string {
 	return args
 }
 
+// settle names the configuration file in a way that holds for the app: it has another
+// working folder, and what launchd starts does not know the variables of this shell.
+func (c *keychainAdd) settle(byEnvironment string) (err error) {
+	if c.Config == "" && c.Login {
+		c.Config = byEnvironment
+	}
+	if c.Config != "" {
+		c.Config, err = filepath.Abs(c.Config)
+	}
+	return err
+}
+
 // Run starts the app.
 func (c *keychainAdd) Run(ctx context.Context, t *terminal) error {
 	ctx, stop := untilStopped(ctx)
@@ -136,10 +149,8 @@ func (c *keychainAdd) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	if c.Config != "" { // the app has another working folder
-		if c.Config, err = filepath.Abs(c.Config); err != nil {
-			return badInput(err, "")
-		}
+	if err := c.settle(environment(settings.EnvConfigFile)); err != nil {
+		return badInput(err, "")
 	}
 	s, err := app.Add(ctx, c.arguments(), c.Login)
 	if err != nil {

@@ -8,7 +8,9 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"signpath/e2e/rig"
 )
@@ -16,16 +18,17 @@ import (
 var leaked = regexp.MustCompile(`SUMMARY: AddressSanitizer: (\d+) byte`)
 
 // leaks runs the extension with AddressSanitizer and gives the bytes that it lost.
-// GNUstep itself loses a constant number of bytes at its start.
-func (m *mac) leaks(t *testing.T, args ...string) int {
+// GNUstep itself loses a constant number of bytes at its start; without them nobody
+// has looked. (With another exit code its end loses what it printed.)
+func (m *mac) leaks(t *testing.T, says *regexp.Regexp, args ...string) int {
 	t.Helper()
-	r := rig.Run(t, append([]string{"ASAN_OPTIONS=detect_leaks=1"}, m.Env...), filepath.Join(m.programs, "extension-asan"), args...)
+	r := rig.Run(t, append([]string{"ASAN_OPTIONS=detect_leaks=1", "LSAN_OPTIONS=exitcode=0"}, m.Env...), filepath.Join(m.programs, "extension-asan"), args...)
 	if strings.Contains(r.Output, "ERROR: AddressSanitizer") {
 		t.Fatal(r.Output)
 	}
 	found := leaked.FindStringSubmatch(r.Output)
-	if found == nil {
-		return 0
+	if found == nil || !says.MatchString(r.Output) {
+		t.Fatalf("no report of leaks, or no %s in\n%s", says, r.Output)
 	}
 	return rig.Must(strconv.Atoi(found[1]))
 }
@@ -36,11 +39,12 @@ func TestMemory(t *testing.T) {
 	m := newMac(t, rig.TheService(t))
 	m.start(t, "--foreground").says(t, "ready: ", 1)
 	instance := m.token(t, "p256")
-	for _, c := range []struct{ name, algorithm, digest string }{
-		{"signatures", "ECDSASignatureDigestX962SHA256", someDigest},
-		{"refusals", "ECDSASignatureDigestX962SHA256", "0102"},
+	for _, c := range []struct{ name, algorithm, digest, says string }{
+		{"signatures", "ECDSASignatureDigestX962SHA256", someDigest, `(?m)^30[0-9a-f]{100,}$`},
+		{"refusals", "ECDSASignatureDigestX962SHA256", "0102", `(?m)^error -8: the digest has the wrong length`},
 	} {
-		n, twice := m.leaks(t, "sign", instance, c.algorithm, c.digest, "20"), m.leaks(t, "sign", instance, c.algorithm, c.digest, "40")
+		says := regexp.MustCompile(c.says)
+		n, twice := m.leaks(t, says, "sign", instance, c.algorithm, c.digest, "20"), m.leaks(t, says, "sign", instance, c.algorithm, c.digest, "40")
 		if n != twice {
 			t.Errorf("%s: 20 lose %d bytes, 40 lose %d", c.name, n, twice)
 		}
@@ -108,5 +112,42 @@ func TestStrangers(t *testing.T) {
 	for _, bad := range []string{"", "00", configuration[:len(configuration)-2], configuration + "00", "5350544b32" + configuration[10:], strings.Repeat("ff", 500)} {
 		write(bad)
 		sign("error -8: the token has no configuration of this version")
+	}
+}
+
+// TestFullQueue: the extension's wait has its end also when other programs have
+// filled the queue of the app's port, so that not even a connection comes about.
+func TestFullQueue(t *testing.T) {
+	t.Parallel()
+	m := newMac(t, rig.TheService(t))
+	if err := os.Mkdir(filepath.Join(m.ctk, "tokens"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	fd := rig.Must(syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0))
+	defer func() { _ = syscall.Close(fd) }()
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Listen(fd, 0); err != nil {
+		t.Fatal(err)
+	}
+	port := rig.Must(syscall.Getsockname(fd)).(*syscall.SockaddrInet4).Port
+	full := false
+	for range 8 { // nobody takes them
+		c, err := net.DialTimeout("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), 2*time.Second)
+		if full = err != nil; full {
+			break
+		}
+		defer func() { _ = c.Close() }()
+	}
+	if !full {
+		t.Fatal("the queue takes everything")
+	}
+	configuration := "5350544b31" + strconv.FormatInt(int64(0x10000+port), 16)[1:] + strings.Repeat("41", 32) + "0109"
+	rig.Write(t, filepath.Join(m.ctk, "tokens", classID+":x.plist"), []byte("{ configurationData = <"+configuration+">; items = (); }"))
+	begin := time.Now()
+	m.sign(t, "x", "ECDSASignatureDigestX962").Fails(t).Says(t, "error -2: SignPathCryptoTokenKit.app does not answer; start it")
+	if took := time.Since(begin); took > 100*time.Second { // 40 s; a connect that waits by itself takes more than two minutes
+		t.Errorf("a tool waits %s", took)
 	}
 }

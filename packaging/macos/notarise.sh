@@ -5,14 +5,14 @@ set -euo pipefail
 
 usage() {
 	cat <<'TXT'
-usage: notarise.sh --key FILE APP|DYLIB|PKG|DMG…
+usage: notarise.sh --key FILE APP|DYLIB|PROGRAM|PKG|DMG…
 
   --key FILE   the App Store Connect API key, as rcodesign keeps it, readable by you alone. Made once of what Apple gives:
                  rcodesign encode-app-store-connect-api-key -o FILE ISSUER-ID KEY-ID AuthKey_KEY-ID.p8
 
-An app, a .pkg and a .dmg get their ticket stapled. A library cannot carry one: it is sent in a ZIP archive, and a Mac that
-opens it for the first time asks Apple. Each file must be signed with a Developer ID certificate, with a time stamp and
-(programs, libraries) the hardened runtime: MACOS_P12=… MACOS_P12_PASSWORD_FILE=… scripts/build macos-universal.
+An app, a .pkg and a .dmg get their ticket stapled. A library and signpath, notation-signpath cannot carry one: they are sent
+in a ZIP archive, and a Mac that opens one for the first time asks Apple. Each file must be signed with a Developer ID
+certificate, with a time stamp and (programs, libraries) the hardened runtime: MACOS_P12=… MACOS_P12_PASSWORD_FILE=… scripts/build macos-universal.
 With RCODESIGN another rcodesign is used.
 TXT
 }
@@ -43,11 +43,11 @@ for f in "${files[@]}"; do
 	[ -e "$f" ] || die "$f is not there"
 	case $f in
 	*.app | *.app/ | *.pkg | *.dmg) "$rcodesign" notary-submit --api-key-file "$key" --staple "$f" ;;
-	*.dylib)
+	*.dylib | signpath | */signpath | notation-signpath | */notation-signpath)
 		rm -f "$work/library.zip"
 		python3 -m zipfile -c "$work/library.zip" "$f"
 		"$rcodesign" notary-submit --api-key-file "$key" --wait "$work/library.zip"
 		;;
-	*) die "$f is none of .app, .dylib, .pkg, .dmg" ;;
+	*) die "$f is none of .app, .dylib, .pkg, .dmg, signpath, notation-signpath" ;;
 	esac
 done

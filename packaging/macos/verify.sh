@@ -47,6 +47,7 @@ if [ -z "$app" ]; then
 	[ ! -d "$here/SignPathCryptoTokenKit.app" ] || app=$here/SignPathCryptoTokenKit.app
 fi
 [ -n "$module" ] || module=$here/libSignPath.Cryptoki.dylib
+case $config in '' | /*) ;; *) config=$PWD/$config ;; esac # the app has another working folder
 extension_id=${VERIFY_EXTENSION_ID:-io.signpath.apps.CryptoTokenKit}
 class_id=${VERIFY_CLASS_ID:-io.signpath.apps.SignPathCryptoTokenKit.ctk}
 lsregister=${VERIFY_LSREGISTER:-/System/Library/Frameworks/CoreServices.framework/Frameworks/LaunchServices.framework/Support/lsregister}
@@ -101,12 +102,8 @@ identities() { security find-identity -p codesigning 2>/dev/null | sed -n 's/^ *
 identity_there() { identities | grep -F "$identity" >/dev/null; }
 # app_runs: and sets pid
 app_runs() { pid=$(pgrep -n -f "$app/Contents/MacOS/SignPathCryptoTokenKit" | head -n 1) && [ -n "$pid" ]; }
-# spoil FILE: changes a byte in the middle
-spoil() {
-	local at
-	at=$(($(wc -c <"$1") / 2))
-	printf '\377\376' | dd of="$1" bs=1 seek="$at" conv=notrunc 2>/dev/null
-}
+# spoil FILE OFFSET: changes two bytes that a signature covers: the middle may be padding between architectures
+spoil() { printf '\377\376' | dd of="$1" bs=1 seek="$2" conv=notrunc 2>/dev/null; }
 
 verify_app() {
 	local binary=$app/Contents/MacOS/SignPathCryptoTokenKit appex=$app/Contents/PlugIns/CryptoTokenKit.appex
@@ -157,7 +154,7 @@ verify_codesign() {
 	cp /usr/bin/true "$file" && codesign --remove-signature "$file" 2>/dev/null
 	check codesign-signs codesign --force --sign "$identity" --identifier io.signpath.verification "$file"
 	check codesign-verifies codesign --verify --strict --verbose=2 "$file"
-	spoil "$file"
+	spoil "$file" 17408 # architectures begin at 4096 or 16384, and are larger than 16 KiB
 	refused codesign-refuses-changed codesign --verify --strict "$file"
 	cp /usr/bin/true "$work/runtime"
 	check codesign-runtime codesign --force --sign "$identity" --options runtime --identifier io.signpath.verification.runtime "$work/runtime"
@@ -175,7 +172,7 @@ verify_productsign() {
 	check productsign-verifies pkgutil --check-signature "$work/signed.pkg"
 	if [ -f "$work/signed.pkg" ]; then
 		cp "$work/signed.pkg" "$work/changed.pkg"
-		spoil "$work/changed.pkg"
+		spoil "$work/changed.pkg" 200 # in the table of contents, which is what is signed
 		refused productsign-refuses-changed pkgutil --check-signature "$work/changed.pkg"
 	fi
 }

@@ -17,7 +17,7 @@ part_macos-all() {
 	macos_build app || return 1
 	local failed=0
 	E2E_ALL=1 e2e macos-all ./e2e/macos . || failed=1
-	macos_again && macos_lld && macos_rcodesign || failed=1
+	macos_again && macos_lld && macos_rcodesign && macos_developer_id || failed=1
 	return $failed
 }
 
@@ -46,5 +46,18 @@ macos_rcodesign() {
 	MACOS_PARTS=rcodesign scripts/build macos-universal >>"$out/macos.txt" 2>&1 || { line fail; tail -n 20 "$out/macos.txt"; return 1; }
 	for f in "$app/MacOS/SignPathCryptoTokenKit" "$app/PlugIns/CryptoTokenKit.appex/Contents/MacOS/CryptoTokenKit"; do
 		if python3 e2e/macos/testdata/rcodesign.py "$cache/rcodesign/bin/rcodesign" "$f"; then line pass; else line fail; return 1; fi
+	done
+}
+
+# macos_developer_id: the same with a certificate, one of our own with the marks of Apple's; needs macos_rcodesign before
+macos_developer_id() {
+	local d=$out/macos-developer-id tool=$cache/rcodesign/bin/rcodesign f
+	mkdir -p "$d"
+	echo password >"$d/password"
+	"$tool" generate-self-signed-certificate --profile developer-id-application --team-id ABCDE12345 --person-name Example --p12-file "$d/k.p12" --p12-password password >>"$out/macos.txt" 2>&1
+	DIST=$d MACOS_PARTS="app notation" MACOS_P12=$d/k.p12 MACOS_P12_PASSWORD_FILE=$d/password MACOS_TIMESTAMP_URL=none scripts/build macos-universal >>"$out/macos.txt" 2>&1 ||
+		{ line fail; tail -n 20 "$out/macos.txt"; return 1; }
+	for f in SignPathCryptoTokenKit.app/Contents/{MacOS/SignPathCryptoTokenKit,PlugIns/CryptoTokenKit.appex/Contents/MacOS/CryptoTokenKit} notation-signpath; do
+		if python3 e2e/macos/testdata/rcodesign.py "$tool" "$d/macos-universal/$f" signed; then line pass; else line fail; return 1; fi
 	done
 }

@@ -142,7 +142,7 @@ def checked(data, name, wanted):
     magic, _, _, kind, commands = struct.unpack_from("<5I", out)
     if magic != MAGIC_64 or kind != DYLIB:
         raise ValueError("is no 64-bit library")
-    at, own, minimum, late, early = 32, None, None, 0, 0
+    at, own, minimum, late, early, looked = 32, None, None, 0, 0, False
     for _ in range(commands):
         command, size = struct.unpack_from("<2I", out, at)
         text = bytes(out[at : at + size])
@@ -162,6 +162,7 @@ def checked(data, name, wanted):
                 early += length if flags & TYPE == MOD_INIT else 0
         elif command == LC_DYLD_INFO_ONLY:
             offset, length = struct.unpack_from("<2I", text, 40)
+            looked = True
             exports = read_trie(bytes(out[offset : offset + length]))
             for n in LINKERS_OWN & set(exports):
                 del exports[n]
@@ -173,6 +174,8 @@ def checked(data, name, wanted):
             else:
                 out[offset : offset + length] = trie + bytes(length - len(trie))
         at += size
+    if not looked:  # a linker that writes LC_DYLD_EXPORTS_TRIE
+        wrong.append("has no exports that can be read")
     if own != name:
         wrong.append(f"calls itself {own}")
     if minimum != MINIMUM:

@@ -3,7 +3,8 @@
 # declarations and writes the linker's stubs.
 #
 # Variables: MACOS_APP_ID, MACOS_EXTENSION_ID, MACOS_CLASS_ID: other names than the documented ones.
-# MACOS_P12 and MACOS_P12_PASSWORD_FILE: a Developer ID certificate to sign the app with, by rcodesign; else ad hoc.
+# MACOS_P12 and MACOS_P12_PASSWORD_FILE: a Developer ID certificate to sign everything with, by rcodesign; else ad hoc.
+# MACOS_TIMESTAMP_URL: another time stamp service than Apple's for that, or "none".
 # MACOS_PARTS: what to build of "app signpath notation cryptoki" (default: all).
 platform macos-universal build_macos
 contents "macOS" <<'TXT'
@@ -55,7 +56,8 @@ macos_app() {
 	done
 	"$work/bundle" -out "$out" -version "$version" -app-id "$macos_app_id" -extension-id "$macos_extension_id" -class-id "$macos_class_id" \
 		-app "$work/arm64/SignPathCryptoTokenKit,$work/amd64/SignPathCryptoTokenKit" -extension "$work/arm64/CryptoTokenKit,$work/amd64/CryptoTokenKit"
-	[ -z "${MACOS_P12:-}" ] || macos_sign
+	macos_sign "$out/SignPathCryptoTokenKit.app" --code-signature-flags 'Contents/PlugIns/CryptoTokenKit.appex:runtime' \
+		-e 'Contents/PlugIns/CryptoTokenKit.appex:cmd/ctk/bundle/templates/extension.entitlements'
 	"$work/bundle" -zip "$out/SignPathCryptoTokenKit.zip" -out "$out"
 }
 
@@ -65,16 +67,19 @@ macos_core() {
 		go build -trimpath -buildmode=c-archive -ldflags="-s -w -buildid= $stamp" -o "$work/$1/core.a" ./cmd/ctk/core
 }
 
-# macos_sign: with a Developer ID, inside out, with hardened runtime and time stamp
+# macos_sign FILE [FLAG…]: with a Developer ID if there is one, inside out, with hardened runtime and time stamp
 macos_sign() {
+	local file=$1 signed=$work/signed/${1##*/}
+	shift
+	[ -n "${MACOS_P12:-}" ] || return 0
 	need_rcodesign
-	step "macos-universal: signing with $MACOS_P12"
+	step "macos-universal: signing ${file##*/} with $MACOS_P12"
+	mkdir -p "$work/signed"
 	"$rcodesign" sign --p12-file "$MACOS_P12" --p12-password-file "${MACOS_P12_PASSWORD_FILE:?the file with the password of MACOS_P12}" \
-		--code-signature-flags runtime --code-signature-flags 'Contents/PlugIns/CryptoTokenKit.appex:runtime' \
-		-e 'Contents/PlugIns/CryptoTokenKit.appex:cmd/ctk/bundle/templates/extension.entitlements' \
-		"$out/SignPathCryptoTokenKit.app" "$work/signed.app"
-	rm -rf "$out/SignPathCryptoTokenKit.app"
-	mv "$work/signed.app" "$out/SignPathCryptoTokenKit.app"
+		${MACOS_TIMESTAMP_URL:+--timestamp-url "$MACOS_TIMESTAMP_URL"} --code-signature-flags runtime "$@" "$file" "$signed"
+	rm -rf "$file"
+	mv "$signed" "$file"
+	chmod 755 "$file"
 }
 
 # macos_go COMMAND IDENTIFIER: cmd/COMMAND without cgo: Go calls libSystem and Security by itself, so TLS asks macOS's keychain
@@ -87,6 +92,7 @@ macos_go() {
 		thin+=("$work/$arch/$1")
 	done
 	"$work/bundle" -join "$out/$1" -id "$2" "${thin[@]}"
+	macos_sign "$out/$1" --binary-identifier "$2"
 }
 
 macos_signpath() { macos_go signpath io.signpath.signpath; }
@@ -123,6 +129,7 @@ macos_cryptoki() {
 		thin+=("$work/$arch/$name")
 	done
 	"$work/bundle" -join "$out/$name" -id io.signpath.Cryptoki "${thin[@]}"
+	macos_sign "$out/$name" --binary-identifier io.signpath.Cryptoki
 }
 
 # macos_cryptoki_lld: links the module once more, with LLVM's linker; the result is checked and thrown away

@@ -38,7 +38,6 @@ import (
 const (
 	envRestarts = "SIGNPATH_AGENT_RESTARTS" // times in a row, and when the last one was (Unix seconds): "2 1700000000"
 	envClear    = "SIGNPATH_AGENT_CLEAR"    // exit code: remove the tokens, then end with it
-	inARow      = 15 * time.Minute
 )
 
 // process is the one app of this process: C functions have no place for it.
@@ -118,7 +117,7 @@ func finish(o ctk.Outcome) {
 	switch o.Next {
 	case ctk.NextRestart:
 		n, last := restarts()
-		if time.Since(last) > inARow {
+		if time.Since(last) > ctk.InARow {
 			n = 0
 		}
 		env = append(env, fmt.Sprintf("%s=%d %d", envRestarts, n+1, time.Now().Unix()))

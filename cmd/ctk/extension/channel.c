@@ -115,25 +115,30 @@ static void refuse(struct sp_answer *a, int code, const char *text) {
 	a->size = (size_t)snprintf((char *)a->body, sizeof a->body, "%s", text);
 }
 
-static int open_port(unsigned port) {
+// 1 when t->fd is connected to the app.
+static int open_port(struct talk *t, unsigned port) {
 	struct sockaddr_in to;
 	memset(&to, 0, sizeof to);
 	to.sin_family = AF_INET;
 	to.sin_port = htons((unsigned short)port);
 	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
-	if (fd < 0) return -1;
+	if (fd < 0) return 0;
 	(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
 #ifdef SO_NOSIGPIPE
 	int on = 1;
 	(void)setsockopt(fd, SOL_SOCKET, SO_NOSIGPIPE, &on, sizeof on);
 #endif
-	if (connect(fd, (struct sockaddr *)&to, sizeof to) != 0) { // loopback: answered or refused at once
-		close(fd);
-		return -1;
-	}
+	// On loopback it is answered or refused at once, unless others have filled the app's queue.
 	(void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-	return fd;
+	t->fd = fd;
+	int failed = connect(fd, (struct sockaddr *)&to, sizeof to) != 0 ? errno : 0;
+	if (failed == EINPROGRESS || failed == EINTR) {
+		socklen_t size = sizeof failed;
+		if (!ready(t, POLLOUT) || getsockopt(fd, SOL_SOCKET, SO_ERROR, &failed, &size) != 0) failed = ETIMEDOUT;
+	}
+	if (failed) close(fd);
+	return !failed;
 }
 
 // Messages 1 and 2; 1 when the other side knows the token's key.
@@ -152,11 +157,14 @@ static int shake(struct talk *t, const char *instance, size_t length) {
 
 // Messages 3 and 4.
 static int request(struct talk *t, unsigned algorithm, const void *digest, size_t size, struct sp_answer *answer) {
-	unsigned char head[3] = { (unsigned char)algorithm, (unsigned char)size }, proof[SP_MAC], want[SP_MAC];
+	unsigned char head[3] = { (unsigned char)algorithm, (unsigned char)size }, proof[SP_MAC], want[SP_MAC], message[2 + SP_MAX_DIGEST + SP_MAC];
 	say(t, head, 2);
 	say(t, digest, size);
 	mac(t, "request", proof);
-	if (!send_all(t, head, 2) || !send_all(t, digest, size) || !send_all(t, proof, sizeof proof) || !receive_all(t, head, 3)) return 0;
+	memcpy(message, head, 2); // in one piece: TCP delays the second of two small ones
+	memcpy(message + 2, digest, size);
+	memcpy(message + 2 + size, proof, sizeof proof);
+	if (!send_all(t, message, 2 + size + sizeof proof) || !receive_all(t, head, 3)) return 0;
 	size_t length = (size_t)head[1] << 8 | head[2];
 	if (length > SP_MAX_BODY || !receive_all(t, answer->body, length) || !receive_all(t, proof, sizeof proof)) return 0;
 	say(t, head, 3);
@@ -179,15 +187,14 @@ void sp_ask(const struct sp_configuration *c, const char *instance, unsigned alg
 		refuse(answer, BAD_PARAMETER, "what is to be signed is not a digest of 1 to 64 bytes");
 		return;
 	}
-	int fd = open_port(c->port);
-	if (fd < 0) {
+	struct talk t = { .deadline = now() + SP_WAIT_MS, .key = c->key, .size = 8 };
+	if (!open_port(&t, c->port)) {
 		refuse(answer, COMMUNICATION_ERROR, "SignPathCryptoTokenKit.app does not answer; start it");
 		return;
 	}
-	struct talk t = { .fd = fd, .deadline = now() + SP_WAIT_MS, .key = c->key, .size = 8 };
 	if (!shake(&t, instance, length))
 		refuse(answer, COMMUNICATION_ERROR, "what listens on the port of SignPathCryptoTokenKit.app does not know this token; start the app again");
 	else if (!request(&t, algorithm, digest, size, answer))
 		refuse(answer, COMMUNICATION_ERROR, "SignPathCryptoTokenKit.app ended or gave no proper answer in time; look into its log");
-	close(fd);
+	close(t.fd);
 }

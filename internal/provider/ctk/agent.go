@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"signpath/internal/provider/ctkchannel"
@@ -22,6 +23,8 @@ const (
 	firstRetry = 30 * time.Second // after a failure; doubled up to lastRetry
 	lastRetry  = 10 * time.Minute
 	drainTime  = signLimit + 2*time.Second // for signatures under way before the app starts again
+	drainPoll  = 50 * time.Millisecond
+	InARow     = 15 * time.Minute // an app that ran longer starts again at once
 )
 
 // Next is what the process does after Run.
@@ -62,11 +65,12 @@ type Agent struct {
 	Log        logger
 	Foreground bool          // end with a code when the certificates are not there
 	Show       func(Status)  // told of every change
-	Pause      time.Duration // before NextRestart; see RestartPause
+	Pause      time.Duration // before NextRestart, unless the app ran for long; see RestartPause
 
 	guard   *guard
 	reload  chan struct{}
-	running sync.WaitGroup // signatures
+	running atomic.Int64 // signatures; no WaitGroup: they begin while stale waits
+	begun   time.Time
 
 	mu     sync.Mutex
 	tokens []*Token
@@ -101,6 +105,7 @@ func (a *Agent) Clear(ctx context.Context) error {
 
 // Run is the whole life; the context's end is the user's wish to quit.
 func (a *Agent) Run(ctx context.Context) Outcome {
+	a.begun = time.Now()
 	retry := firstRetry
 	problem := a.round(ctx, false)
 	for {
@@ -194,22 +199,29 @@ func causeText(err error) string {
 // under way. It says false when the user quits meanwhile.
 func (a *Agent) stale(ctx context.Context) bool {
 	a.show(Status{State: StateRestarting, Text: "starting again, because the system's smart card service was"})
-	timer := time.NewTimer(a.Pause)
+	pause := a.Pause
+	if time.Since(a.begun) > InARow {
+		pause = 0
+	}
+	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 	case <-ctx.Done():
 		return false
 	}
-	done := make(chan struct{})
-	go func() { a.running.Wait(); close(done) }()
+	poll := time.NewTicker(drainPoll)
+	defer poll.Stop()
 	drain := time.NewTimer(drainTime)
 	defer drain.Stop()
-	select {
-	case <-done:
-	case <-drain.C:
-	case <-ctx.Done():
-		return false
+	for a.running.Load() > 0 {
+		select {
+		case <-poll.C:
+		case <-drain.C:
+			return true
+		case <-ctx.Done():
+			return false
+		}
 	}
 	return true
 }
@@ -326,21 +338,29 @@ func (a *Agent) register(ctx context.Context, left []string, tokens []*Token) *P
 	known := a.current()
 	a.setDaemon(a.guard.daemon(ctx))
 	for i, t := range tokens {
-		at := slices.IndexFunc(known, func(o *Token) bool { return o.equal(t) })
-		if at >= 0 && slices.Contains(left, t.Instance) {
-			t.Channel = known[at].Channel // the extension holds this key
+		at := slices.IndexFunc(known, func(o *Token) bool { return o.Instance == t.Instance })
+		if at >= 0 && known[at].registered && known[at].equal(t) && slices.Contains(left, t.Instance) {
+			t.Channel, t.registered = known[at].Channel, true // the extension holds this key
 			continue
 		}
 		t.Channel = a.Gate.Admit(t.Instance, t.Algorithms)
 		// Before macOS has it: the extension may ask at once.
-		a.set(append(slices.Clone(tokens[:i+1]), known...))
+		a.set(append(slices.Clone(tokens[:i+1]), without(known, tokens[:i+1])...))
 		if err := a.guard.put(ctx, t); err != nil {
 			return &Problem{ExitMacOS, fmt.Sprintf("macOS did not take the certificate of %s: %v", t.Object, err)}
 		}
+		t.registered = true
 		a.Log.Info("certificate given to macOS", "key", t.Object, "instance", t.Instance, "commonName", t.Label, "issuers", len(t.Issuers), "notAfter", t.NotAfter.UTC().Format(time.DateOnly))
 	}
 	a.set(tokens)
 	return nil
+}
+
+// without gives the tokens whose instances are not among the others.
+func without(tokens, others []*Token) []*Token {
+	return slices.DeleteFunc(slices.Clone(tokens), func(t *Token) bool {
+		return slices.ContainsFunc(others, func(o *Token) bool { return o.Instance == t.Instance })
+	})
 }
 
 // await waits until the keychain shows all.
@@ -429,6 +449,9 @@ func (a *Agent) quit(code int) Outcome {
 		}
 	}
 	a.set(nil)
+	if left, err := a.guard.registered(ctx); err == nil { // what could not be removed before
+		a.clear(ctx, left, nil)
+	}
 	a.Log.Info("the app ends", "exitCode", code)
 	return Outcome{Code: code}
 }

@@ -279,6 +279,104 @@ func TestStale(t *testing.T) {
 	})
 }
 
+// TestRefusedOnce: a token that macOS did not take is given to it again, although
+// macOS has an older one of the same name, whose key is of no use any more.
+func TestRefusedOnce(t *testing.T) {
+	keys := snapshots(t, []string{"p256"}, []string{"p256"}) // with another certificate
+	synctest.Test(t, func(t *testing.T) {
+		mac := newMacOS()
+		f := live(t, mac, &lists{all: keys}, false)
+		time.Sleep(time.Second)
+		mac.set(func(m *macos) { m.refuse = errors.New("no room") })
+		f.Reload()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if s := f.Status(); s.State != StateFailed || len(s.Tokens) != 1 {
+			t.Errorf("%+v", s)
+		}
+		mac.set(func(m *macos) { m.refuse = nil })
+		admitted := f.gate.count("id-p256")
+		time.Sleep(firstRetry)
+		synctest.Wait()
+		if s := f.Status().State; s != StateReady || f.gate.count("id-p256") != admitted+1 {
+			t.Errorf("state %s, given again %d times", s, f.gate.count("id-p256")-admitted)
+		}
+		f.quit()
+		<-f.end
+	})
+}
+
+// TestQuitRemovesAll: what could not be removed at the start, too.
+func TestQuitRemovesAll(t *testing.T) {
+	keys := snapshots(t, []string{"p256"})
+	synctest.Test(t, func(t *testing.T) {
+		mac := newMacOS("left-over")
+		mac.stay = errors.New("busy")
+		f := live(t, mac, &lists{all: keys}, false)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		mac.set(func(m *macos) { m.stay = nil })
+		if got := mac.names(); !slices.Contains(got, "left-over") {
+			t.Errorf("tokens %v", got)
+		}
+		f.quit()
+		<-f.end
+		if got := mac.names(); len(got) != 0 {
+			t.Errorf("after the end: %v", got)
+		}
+	})
+}
+
+// TestRestartLater: the pause before a restart waits for signatures, those that begin
+// meanwhile too, and an app that ran for long makes none.
+func TestRestartLater(t *testing.T) {
+	for _, c := range []struct {
+		name             string
+		ran, signs, want time.Duration
+	}{
+		{"in a row", time.Minute, 0, 20 * time.Second},
+		{"a signature", time.Minute, 25 * time.Second, 25 * time.Second},
+		{"a signature without end", time.Minute, time.Hour, 20*time.Second + drainTime},
+		{"after a quiet time", InARow + time.Second, 0, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := &Agent{Keychain: newMacOS(), Log: &testlog.Log{}, Pause: RestartPause(2), begun: time.Now()}
+				time.Sleep(c.ran)
+				begin := time.Now()
+				if c.signs > 0 {
+					a.running.Add(1)
+					time.AfterFunc(c.signs, func() { a.running.Add(-1) })
+				}
+				if !a.stale(t.Context()) || time.Since(begin) < c.want || time.Since(begin) > c.want+drainPoll {
+					t.Errorf("after %s", time.Since(begin))
+				}
+				time.Sleep(2 * time.Hour)
+			})
+		})
+	}
+}
+
+// TestSignWhileRestarting: tools go on asking while the app waits for a moment
+// without signatures; that never ends the process.
+func TestSignWhileRestarting(t *testing.T) {
+	a := &Agent{Keychain: newMacOS(), Log: &testlog.Log{}, Gate: &gate{}}
+	a.Init()
+	ctx, cancel := context.WithCancel(t.Context())
+	var tools sync.WaitGroup
+	for range 2 {
+		tools.Go(func() {
+			for range 5000 {
+				_, _ = a.Sign(ctx, "none", 1, nil)
+			}
+		})
+	}
+	go func() { tools.Wait(); cancel() }()
+	for ctx.Err() == nil {
+		_ = a.stale(ctx)
+	}
+}
+
 func TestRestartPause(t *testing.T) {
 	for n, want := range map[int]time.Duration{0: 0, 1: 10 * time.Second, 2: 20 * time.Second, 5: 160 * time.Second, 7: lastRetry, 1000: lastRetry} {
 		if got := RestartPause(n); got != want {

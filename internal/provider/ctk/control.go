@@ -63,7 +63,8 @@ func (c *Control) Plist() string {
 var ErrTokenInArguments = errors.New("the API token would stand in a file that launchd reads; put it into the configuration file and use --config")
 
 // Add starts the app, at each logon too when login is set, and waits until it
-// tells how it went. The status of an app that runs already is given as it is.
+// tells how it went. The status of an app that runs already is given as it is. An
+// app that cannot start is not started at logon, either.
 func (c *Control) Add(ctx context.Context, args []string, login bool) (Status, error) {
 	if login {
 		for _, a := range args {
@@ -90,7 +91,21 @@ func (c *Control) Add(ctx context.Context, args []string, login bool) (Status, e
 			return Status{}, err
 		}
 	}
-	return c.wait(ctx)
+	s, err := c.wait(ctx)
+	if login && ctx.Err() == nil {
+		_, now := ReadStatus(c.Folder())
+		if errors.Is(now, ErrNotRunning) || err == nil && s.State == StateFailed && s.PID == 0 { // launchd would try again and again
+			err = errors.Join(err, c.takeBack(ctx))
+		}
+	}
+	return s, err
+}
+
+// takeBack unloads and removes the LaunchAgent. One that is not loaded is no error:
+// the file goes away all the same.
+func (c *Control) takeBack(ctx context.Context) error {
+	_, _ = c.Run(ctx, "launchctl", "bootout", c.domain()+"/"+AgentLabel)
+	return os.Remove(c.Plist())
 }
 
 // wait polls the status until it is final.
@@ -135,9 +150,7 @@ func (c *Control) Remove(ctx context.Context, login bool) error {
 	removed := false
 	if login {
 		if _, err := os.Lstat(c.Plist()); err == nil {
-			// An agent that is not loaded is no error: the file goes away all the same.
-			_, _ = c.Run(ctx, "launchctl", "bootout", c.domain()+"/"+AgentLabel)
-			if err := os.Remove(c.Plist()); err != nil {
+			if err := c.takeBack(ctx); err != nil {
 				return err
 			}
 			removed = true
@@ -184,7 +197,10 @@ func (c *Control) bootstrap(ctx context.Context, args []string) error {
 		return err
 	}
 	_, err := c.Run(ctx, "launchctl", "bootstrap", c.domain(), path)
-	return err
+	if err != nil {
+		return errors.Join(err, os.Remove(path))
+	}
+	return nil
 }
 
 // LaunchAgent is the property list (launchd.plist(5)) that starts the app at

@@ -148,6 +148,51 @@ func TestCannotStart(t *testing.T) {
 	}
 }
 
+// TestLoginCannotStart: launchd does not start an app at each logon that cannot start.
+func TestLoginCannotStart(t *testing.T) {
+	d := newDesk(t)
+	start := d.Run
+	for _, c := range []struct {
+		name string
+		run  func() error // what happens at bootstrap
+	}{
+		{"launchctl refuses", func() error { return errors.New("Bootstrap failed: 5") }},
+		{"a wrong setting", func() error {
+			return WriteStatus(d.Folder(), Status{State: StateFailed, Code: ExitUsage, Text: "no token"})
+		}},
+	} {
+		d.calls = nil
+		d.Run = func(ctx context.Context, program string, args ...string) (string, error) {
+			_, err := os.Stat(d.Plist())
+			if len(args) == 0 || args[0] != "bootstrap" {
+				return start(ctx, program, args...)
+			}
+			if err != nil {
+				t.Errorf("%s: nothing to load: %v", c.name, err)
+			}
+			return "", c.run()
+		}
+		s, err := d.Add(t.Context(), nil, true)
+		if err == nil && s.State != StateFailed {
+			t.Errorf("%s: %+v, %v", c.name, s, err)
+		}
+		if _, err := os.Stat(d.Plist()); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: the LaunchAgent is still there: %v", c.name, err)
+		}
+	}
+	if !strings.Contains(d.log(), "launchctl bootout gui/501/"+AgentLabel) {
+		t.Errorf("it was not unloaded:\n%s", d.log())
+	}
+	// One that runs and only cannot reach the service tries again by itself.
+	d.Run, d.state = start, Status{PID: 4711, State: StateFailed, Code: ExitService, Text: "away"}
+	if s, err := d.Add(t.Context(), nil, true); err != nil || s.Text != "away" {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if _, err := os.Stat(d.Plist()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestFindApp(t *testing.T) {
 	dir := t.TempDir()
 	app := filepath.Join(dir, AppName+".app")

@@ -203,7 +203,8 @@ type macos struct {
 	seen    Visibility
 	pid     int
 	hang    bool
-	refuse  error
+	refuse  error // of Put, which changes nothing
+	stay    error // of Remove
 }
 
 func newMacOS(left ...string) *macos {
@@ -246,14 +247,18 @@ func (m *macos) Put(t *Token) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.puts++
-	m.tokens[t.Instance] = t
+	if m.refuse == nil {
+		m.tokens[t.Instance] = t
+	}
 	return m.refuse
 }
 func (m *macos) Remove(id string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.tokens, id)
-	return nil
+	if m.stay == nil {
+		delete(m.tokens, id)
+	}
+	return m.stay
 }
 func (m *macos) Visibility(id string) (Visibility, error) {
 	m.mu.Lock()
@@ -281,6 +286,7 @@ func (g *gate) Admit(id string, algorithms []byte) ctkchannel.Configuration {
 	g.admitted[id]++
 	return ctkchannel.Configuration{Port: 1, Algorithms: algorithms}
 }
+func (g *gate) count(id string) int { g.mu.Lock(); defer g.mu.Unlock(); return g.admitted[id] }
 func (g *gate) Expel(id string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -141,6 +141,8 @@ func parseArguments(args []string, e *settings.Explicit, o *Options) error {
 		switch {
 		case a == nil && fromLaunchServices(args, &i):
 			continue
+		case a == nil && !strings.HasPrefix(name, "-"): // not shown: it may be a token behind a name that takes none
+			return fmt.Errorf("argument %d is a value without a name; --help lists what there is", i+1)
 		case a == nil:
 			return fmt.Errorf("unknown argument %q; --help lists what there is", clip(name))
 		case seen[name]:
@@ -184,7 +186,7 @@ func fromLaunchServices(args []string, i *int) bool {
 	return false
 }
 
-// clip bounds a text of a user for a message; what looks like a token stays out.
+// clip bounds a text of a user for a message.
 func clip(s string) string {
 	if len(s) > 40 {
 		return s[:40] + "…"

@@ -71,7 +71,9 @@ func TestArguments(t *testing.T) {
 		{[]string{"--project-slug="}, "is empty"},
 		{[]string{"--project-slug", "a", "--project-slug", "b"}, "given twice"},
 		{[]string{"--organisation-id", testOrg}, "unknown argument"},
-		{[]string{"file"}, "unknown argument"},
+		{[]string{"file"}, "argument 1 is a value without a name"},
+		{[]string{"--foreground", testToken}, "argument 2 is a value without a name"},
+		{[]string{"--api-tokn=" + testToken}, `unknown argument "--api-tokn"`},
 		{[]string{"--organization-id", "x"}, "OrganizationId"},
 		{[]string{"--api-url", "http://example.com"}, "ApiUrl"},
 	} {
@@ -85,8 +87,8 @@ func TestArguments(t *testing.T) {
 		case o.Settings.Timeouts.Total > 30*time.Second || o.Settings.Timeouts.Request >= o.Settings.Timeouts.Total:
 			t.Errorf("time-outs %+v", o.Settings.Timeouts)
 		}
-		if strings.Contains(strings.Join(o.Warnings, ""), testToken) {
-			t.Error("the token stands in a warning")
+		if strings.Contains(strings.Join(o.Warnings, ""), testToken) || err != nil && strings.Contains(err.Error(), testToken[:20]) {
+			t.Errorf("the token stands in a warning or in %v", err)
 		}
 	}
 	for _, a := range arguments {

@@ -13,7 +13,7 @@ import (
 // The cause of a refusal stands in the log; the code goes to the tool.
 func (a *Agent) Sign(ctx context.Context, instance string, id byte, digest []byte) (signature []byte, refusal *ctkchannel.Refusal) {
 	a.running.Add(1)
-	defer a.running.Done()
+	defer a.running.Add(-1)
 	object := ""
 	defer func() {
 		if r := recover(); r != nil {

@@ -22,7 +22,8 @@ type Token struct {
 	Issuers      [][]byte // DER, intermediate certificates, next issuer first; never a root
 	NotAfter     time.Time
 	Algorithms   []byte                   // numbers of the table
-	Channel      ctkchannel.Configuration // set when the token is registered
+	Channel      ctkchannel.Configuration // set before the token is registered
+	registered   bool                     // macOS has it with this Channel
 	key          *keyring.Key
 	chainProblem string // why Issuers is shorter than it could be
 }

@@ -234,7 +234,11 @@ func TestClose(t *testing.T) {
 
 // TestManyAtOnce: more callers than slots all get their own answer.
 func TestManyAtOnce(t *testing.T) {
-	s, _ := listen(t, echo)
+	s, err := open(echo, &quiet{}, time.Hour, time.Hour) // no caller is too slow, however busy the machine is
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
 	var wg sync.WaitGroup
 	for i := range 2 * maxConnections {
 		id := "token " + strconv.Itoa(i)
@@ -247,6 +251,52 @@ func TestManyAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// TestSilentStrangers: programs that connect and say nothing, or not enough, do not
+// keep the extension out, however long they stay; a signature under way goes on.
+func TestSilentStrangers(t *testing.T) {
+	begun, goOn := make(chan bool, 1), make(chan bool)
+	s, err := open(func(ctx context.Context, instance string, algorithm byte, digest []byte) ([]byte, *Refusal) {
+		if instance == "slow" {
+			begun <- true
+			select {
+			case <-goOn:
+			case <-ctx.Done():
+			}
+		}
+		return echo(ctx, instance, algorithm, digest)
+	}, &quiet{}, time.Hour, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	one, slow := s.Admit("one", nil), s.Admit("slow", nil)
+	done := make(chan error, 1)
+	go func() { _, err := Ask(ctx, slow, "slow", 1, []byte{1}); done <- err }()
+	<-begun
+	for i := range 3 * maxConnections {
+		c, err := net.Dial("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(int(s.Port()))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = c.Close() }()
+		switch i % 3 {
+		case 1:
+			_, _ = c.Write([]byte(hello))
+		case 2: // all of message 1
+			_, _ = c.Write(append([]byte(hello+"\x03one"), make([]byte, nonceSize)...))
+		}
+	}
+	if got, err := Ask(ctx, one, "one", 7, []byte{8}); err != nil || string(got) != "one\x07\x08" {
+		t.Errorf("%q, %v", got, err)
+	}
+	close(goOn)
+	if err := <-done; err != nil {
+		t.Errorf("the signature under way: %v", err)
+	}
 }
 
 func TestConfiguration(t *testing.T) {
