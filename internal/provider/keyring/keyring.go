@@ -157,6 +157,12 @@ func (r *Ring) list(ctx context.Context, l Lookup, again bool) (*Snapshot, error
 	if l.Once && l.Limit <= 0 {
 		l.Limit = r.settings.Timeouts.Request
 	}
+	if ctx.Err() != nil { // the host gave up before: nothing is begun for it
+		if snap := r.Cached(); snap != nil && !again {
+			return snap, nil
+		}
+		return nil, r.overdue(ctx, l)
+	}
 	host := ctx
 	if l.Limit > 0 {
 		var cancel context.CancelFunc
