@@ -77,11 +77,17 @@ type doors struct {
 // served before run.
 func newService(ctx context.Context, i *installation, d doors) (*service, error) {
 	s := &service{installation: i, logger: d.logger, listener: d.listener, stream: d.stream, later: newLater(i, d)}
-	counted := metrics.New(buildinfo.Version(), buildinfo.Commit(), s.state)
+	var signed func(signing.Observation)
+	var answered func(method, route string, status int, took time.Duration)
+	if d.metrics != nil {
+		counted := metrics.New(buildinfo.Version(), buildinfo.Commit(), s.state)
+		signed, answered = counted.Signed, counted.Request
+		s.metrics, s.scrapes = newMetricsServer(counted, d.logger), d.metrics
+	}
 	var err error
 	s.signing, err = signing.New(ctx, signing.Config{
 		Store: i.store, Log: i.log, Keys: i.ring, Logger: d.logger, WebURL: d.publicURL + "/Web",
-		Quota: s.later.quotas, Observe: counted.Signed,
+		Quota: s.later.quotas, Observe: signed,
 	})
 	if err != nil {
 		return nil, err
@@ -97,7 +103,7 @@ func newService(ctx context.Context, i *installation, d doors) (*service, error)
 		Handler: httpapi.New(httpapi.Config{
 			Administration: i.admin, TokenUsed: s.uses.Used, Requests: s.later.requests, Limits: d.limits,
 			Signing: s.signing, Logger: d.logger, PublicURL: d.publicURL, Version: buildinfo.Version(),
-			Health: i.health, DeepHealth: i.deepHealth, Observe: counted.Request,
+			Health: i.health, DeepHealth: i.deepHealth, Observe: answered,
 			TrustForwardedFor: d.forwardedFor,
 		}),
 		ReadHeaderTimeout: readHeaderTime,
@@ -110,9 +116,6 @@ func newService(ctx context.Context, i *installation, d doors) (*service, error)
 		DisableGeneralOptionsHandler: true,
 	}
 	s.http.TLSConfig = d.tls
-	if d.metrics != nil {
-		s.metrics, s.scrapes = newMetricsServer(counted, d.logger), d.metrics
-	}
 	if d.folder != "" {
 		s.socket, err = admin.ServeSocket(d.folder, i.admin, d.logger)
 		if err != nil && !errors.Is(err, errors.ErrUnsupported) {

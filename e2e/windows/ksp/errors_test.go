@@ -67,7 +67,7 @@ func TestStatuses(t *testing.T) {
 	s := rig.TheService(t)
 	other := strings.TrimSpace(string(rig.Must(os.ReadFile(s.File("other-token")))))
 	everywhere(t, func(t *testing.T, h *host) {
-		key := container("p256")
+		key := container(ecKey)
 		open := []string{step("open", "p0"), step("key", "k0", "p0", key, 2, 0), step("key", "k0", "p0", key, 1, 0x20)}
 		for _, c := range []struct {
 			what   string
@@ -104,7 +104,7 @@ func TestStatuses(t *testing.T) {
 func TestSignatureFails(t *testing.T) {
 	s := rig.TheService(t)
 	everywhere(t, func(t *testing.T, h *host) {
-		key := container("p256")
+		key := container(ecKey)
 		for _, c := range []struct {
 			http     int
 			status   string
@@ -167,7 +167,7 @@ func TestServiceStops(t *testing.T) {
 func TestCorrected(t *testing.T) {
 	s := rig.TheService(t)
 	everywhere(t, func(t *testing.T, h *host) {
-		key := container("p256")
+		key := container(ecKey)
 		r := h.probe(t, h.tool(t, s, "SIGNPATH_API_TOKEN=wrong-wrong-wrong-wrong-wrong-wrong-wrong-wr"),
 			step("open", "p0"), step("key", "k0", "p0", key, 0, 0), step("env", "SIGNPATH_API_TOKEN", s.Env["SIGNPATH_API_TOKEN"]), step("key", "k0", "p0", key, 0, 0))
 		r.Says(t, "key k0: 0x80040191\nenv\nkey k0: "+ok+"\n")

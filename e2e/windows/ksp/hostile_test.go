@@ -53,7 +53,7 @@ func TestHostile(t *testing.T) {
 // everything works as ever.
 func TestQuiet(t *testing.T) {
 	s := rig.TheService(t)
-	key := container("p256")
+	key := container(ecKey)
 	everywhere(t, func(t *testing.T, h *host) {
 		steps := []string{step("open", "p0"), step("key", "k0", "p0", "no/such", 0, 0), step("key", "k0", "p0", key, 0, 0), step("sign", "k0", "none", "", 0, winrig.Path(quick(t)), 0, 512, "")}
 		r := h.probe(t, h.tool(t, s), steps...)
@@ -79,7 +79,7 @@ func TestSecrets(t *testing.T) {
 		tl := h.tool(t, s, "SIGNPATH_LOG_FILE_LEVEL=verbose", "SIGNPATH_LOG_CONSOLE_LEVEL=verbose")
 		arguments := filepath.Join(t.TempDir(), "pin")
 		rig.Write(t, arguments, wide(pin)) // in a file: the command line is sent to the service
-		r := h.probe(t, tl, step("open", "p0"), step("key", "k0", "p0", container("p256"), 0, 0), step("setfile", "k0", "SmartCardPin", winrig.Path(arguments), 0x40),
+		r := h.probe(t, tl, step("open", "p0"), step("key", "k0", "p0", container(ecKey), 0, 0), step("setfile", "k0", "SmartCardPin", winrig.Path(arguments), 0x40),
 			step("prop", "k0", "SmartCardPin", 0), step("sign", "k0", "none", "", 0, winrig.Path(quick(t)), 0, 512, ""))
 		r.Says(t, "setfile k0: "+ok+"\n").Says(t, "prop k0: "+notSupported+" SmartCardPin\n").Says(t, "sign k0: "+ok+" 64\n").Says(t, "[SignHash@")
 		for _, secret := range []string{pin, s.Env["SIGNPATH_API_TOKEN"]} {

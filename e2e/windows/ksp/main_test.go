@@ -22,6 +22,9 @@ import (
 	winrig "signpath/e2e/windows/rig"
 )
 
+// ecKey is a key of every run: its signatures need no padding, and cost least.
+const ecKey = "p256"
+
 func TestMain(m *testing.M) { rig.Main(m) }
 
 // place is a Windows to test in.

@@ -79,7 +79,7 @@ func TestMany(t *testing.T) {
 			count = 10000
 		}
 		tl := h.tool(t, s, "SIGNPATH_LOG_FILE_LEVEL=warning")
-		r := tl.RunWithin(t, 30*time.Minute, h.exe, dll, step("loop", container("p256"), count, 4)).OK(t)
+		r := tl.RunWithin(t, 30*time.Minute, h.exe, dll, step("loop", container(ecKey), count, 4)).OK(t)
 		var memory, handles [4]int
 		n := 0
 		for _, l := range strings.Split(r.Output, "\n") {

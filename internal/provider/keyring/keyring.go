@@ -157,12 +157,6 @@ func (r *Ring) list(ctx context.Context, l Lookup, again bool) (*Snapshot, error
 	if l.Once && l.Limit <= 0 {
 		l.Limit = r.settings.Timeouts.Request
 	}
-	if ctx.Err() != nil { // the host gave up before: nothing is begun for it
-		if snap := r.Cached(); snap != nil && !again {
-			return snap, nil
-		}
-		return nil, r.overdue(ctx, l)
-	}
 	host := ctx
 	if l.Limit > 0 {
 		var cancel context.CancelFunc
@@ -170,7 +164,7 @@ func (r *Ring) list(ctx context.Context, l Lookup, again bool) (*Snapshot, error
 		defer cancel()
 	}
 	for {
-		f, snap, err := r.join(l, again)
+		f, snap, err := r.join(host, l, again)
 		if f == nil {
 			return snap, err
 		}
@@ -202,8 +196,9 @@ func (r *Ring) list(ctx context.Context, l Lookup, again bool) (*Snapshot, error
 	}
 }
 
-// join finds the answer in memory, or the request under way, or starts one.
-func (r *Ring) join(l Lookup, again bool) (*flight, *Snapshot, error) {
+// join finds the answer in memory, or the request under way, or starts one; for a
+// host that has given up already it does the first only.
+func (r *Ring) join(host context.Context, l Lookup, again bool) (*flight, *Snapshot, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
@@ -211,6 +206,9 @@ func (r *Ring) join(l Lookup, again bool) (*flight, *Snapshot, error) {
 	}
 	if r.snapshot != nil && !again {
 		return nil, r.snapshot, nil
+	}
+	if host.Err() != nil {
+		return nil, nil, r.overdue(host, l)
 	}
 	if r.flight == nil {
 		if l.Once && r.onceErr != nil && time.Since(r.onceAt) < onceMemory {

@@ -3,6 +3,7 @@ package keyring
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"strings"
 	"sync"
 	"testing"
@@ -179,6 +180,29 @@ func TestLimitOfALookup(t *testing.T) {
 	time.Sleep(50 * time.Millisecond)
 	if _, err := r.Keys(context.Background(), Lookup{}); err != nil {
 		t.Error(err)
+	}
+}
+
+// A host that gave up before it asked gets that answer every time, also when
+// somebody else's request has just been answered, and nothing is begun for it.
+func TestGivenUpBefore(t *testing.T) {
+	ended, end := context.WithCancel(t.Context())
+	end()
+	done := make(chan struct{})
+	close(done)
+	others := &flight{done: done, snap: &Snapshot{}, cancel: func() {}, waiters: 1}
+	for what, r := range map[string]*Ring{"alone": {}, "beside another": {flight: others}} {
+		var e *remote.Error
+		if _, err := r.Keys(ended, Lookup{}); !errors.As(err, &e) || e.Class != remote.Canceled {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if others.waiters != 1 {
+		t.Errorf("%d wait", others.waiters)
+	}
+	known := &Ring{snapshot: &Snapshot{}}
+	if snap, err := known.Keys(ended, Lookup{}); err != nil || snap != known.snapshot {
+		t.Errorf("what is in memory: %v %v", snap, err)
 	}
 }
 

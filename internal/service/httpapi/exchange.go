@@ -156,20 +156,16 @@ func (a *api) fail(x *exchange, err error) (abort bool) {
 }
 
 func (a *api) logAccess(x *exchange, took time.Duration) {
+	pattern, user := "none", ""
+	if x.route != nil {
+		pattern = x.route.pattern
+	}
 	if a.Observe != nil {
-		pattern := "none"
-		if x.route != nil {
-			pattern = x.route.pattern
-		}
 		a.Observe(logMethod(x.r.Method), pattern, x.w.status, took)
 	}
 	if x.flood {
 		a.floods.log(a.log, x.caller.IP)
 		return
-	}
-	pattern, user := "none", ""
-	if x.route != nil {
-		pattern = x.route.pattern
 	}
 	if x.principal != nil {
 		user = x.principal.User.ID
